@@ -1,0 +1,68 @@
+# `make server` and `make test` are all that is needed; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: help server test lint format postgres redis createdb dropdb migrateup migratedown proto bench lock clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+server: $(INSTALLED) ## run the service; starts its own PostgreSQL and Redis where none is named
+	@exec $(BIN)/transactions serve --embedded
+
+test: $(INSTALLED) ## the whole test suite, against servers of its own
+	@$(BIN)/pytest
+
+lint: $(INSTALLED) ## style, types, import rules, generated code
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m infra.protogen --check
+
+format: $(INSTALLED) ## put the code into the one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+postgres: $(INSTALLED) ## the embedded PostgreSQL alone, until Ctrl-C
+	@exec $(BIN)/python -m infra.local postgres
+
+redis: $(INSTALLED) ## the embedded Redis alone, until Ctrl-C
+	@exec $(BIN)/python -m infra.local redis
+
+createdb: $(INSTALLED) ## create the embedded database
+	@$(BIN)/python -m infra.local createdb
+
+dropdb: $(INSTALLED) ## drop the embedded database, with all data
+	@$(BIN)/python -m infra.local dropdb
+
+migrateup: $(INSTALLED) ## bring the schema up to date (while `make postgres` or DATABASE_URL runs)
+	@$(BIN)/transactions migrate up
+
+migratedown: $(INSTALLED) ## take back the newest version of the schema
+	@$(BIN)/transactions migrate down
+
+proto: $(INSTALLED) ## regenerate the modules beside the .proto files
+	@$(BIN)/python -m infra.protogen
+
+bench: $(INSTALLED) ## measure beside the peer; writes docs/benchmarks.md
+	@$(BIN)/python -m bench.hot --write docs/benchmarks.md
+
+lock: $(INSTALLED) ## resolve the dependencies anew into requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
+		--generate-hashes --override overrides.txt --no-annotate --no-header --upgrade -q -o requirements.lock
+
+clean: ## remove the environment and caches; var/ with its data stays
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The stamp is the last thing made: an installation that was interrupted is done again.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) infra/local/check_python.py
+	@echo "installing into $(VENV) ..."
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,99 @@
+"""An account's actor: its mailbox, its lease, and what it remembers of its account.
+
+It has no task of its own. Work on an account is done by whoever holds its lease, a lane of the coordinator,
+and messages that arrive meanwhile wait in the mailbox: serialised like any actor's, without waking a task for
+each. What it has seen of its history lets it notice a ledger that went backwards, which is a crash.
+"""
+
+from __future__ import annotations
+
+from actors.mailbox import Mailbox
+from actors.message import Message
+from domain.ledger import Account, Entry, Order, Outcome
+
+
+class Transferring(Message[Order, Outcome]):
+    """An order, which waits in the mailboxes of both its accounts and leaves them together."""
+
+    __slots__ = ("source", "source_turn", "target", "target_turn")
+
+    def __init__(self, order: Order, source: AccountActor, target: AccountActor) -> None:
+        super().__init__(order)
+        self.source = source
+        self.target = target
+        self.source_turn = source.turn
+        self.target_turn = target.turn
+        source.mailbox.check_room()
+        target.mailbox.check_room()
+        source.mailbox.put(self)
+        if target is not source:
+            target.mailbox.put(self)
+
+    def other(self, actor: AccountActor) -> AccountActor:
+        """The other side."""
+        return self.target if actor is self.source else self.source
+
+    def overtaken(self, actor: AccountActor) -> int:
+        """How many later arrivals the actor has served before this one; negative while it is not its turn."""
+        return actor.served - (self.source_turn if actor is self.source else self.target_turn)
+
+    def leave(self) -> None:
+        """Leave both mailboxes."""
+        self.source.mailbox.remove(self)
+        if self.target is not self.source:
+            self.target.mailbox.remove(self)
+
+
+class LedgerRegressed(Exception):
+    """The database shows less of an account's history than was committed, or another balance for it."""
+
+
+class AccountActor:
+    """One account. `holder` is who leases it, or None."""
+
+    __slots__ = ("account_id", "holder", "mailbox", "seen_balance", "seen_seq", "served")
+
+    def __init__(self, account_id: int, *, mailbox_max: int) -> None:
+        self.account_id = account_id
+        self.mailbox: Mailbox[Transferring] = Mailbox(mailbox_max)
+        self.holder: object | None = None
+        self.served = 0
+        self.seen_seq = 0
+        self.seen_balance = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody would miss it."""
+        return self.holder is None and not self.mailbox
+
+    @property
+    def turn(self) -> int:
+        """How many messages are served before one that arrives now, if none overtakes it."""
+        return self.served + len(self.mailbox)
+
+    def lease(self, holder: object) -> None:
+        """Give all work on the account to `holder` until `release`."""
+        assert self.holder is None
+        self.holder = holder
+
+    def release(self, holder: object) -> None:
+        """End the lease."""
+        assert self.holder is holder
+        self.holder = None
+
+    def observe(self, account: Account) -> None:
+        """Compare the locked row with what was seen before; raises LedgerRegressed.
+
+        Only growth is lawful: other processes may have added entries, nobody may have taken any away.
+        """
+        known = self.seen_seq
+        if account.seq < known or (account.seq == known > 0 and account.balance != self.seen_balance):
+            raise LedgerRegressed(
+                f"account {self.account_id}: entry {known} left {self.seen_balance}, "
+                f"now entry {account.seq} and {account.balance}"
+            )
+
+    def committed(self, head: Entry) -> None:
+        """Remember the newest entry this process committed."""
+        self.seen_seq = head.seq
+        self.seen_balance = head.balance_after

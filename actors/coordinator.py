@@ -1,0 +1,188 @@
+"""The transfer coordinator: who waits, who may go, and in which batch.
+
+An order waits in the mailboxes of its two accounts. A lane that is free gathers a batch: it walks the
+mailboxes of free accounts in order of arrival and takes every order whose other side is free too, or already
+its own. What it takes it leases, all at once and without waiting in between, so lanes can not deadlock. While
+a lane commits, arrivals for its accounts wait, and make up the next batch: the hotter an account, the larger
+its batches.
+
+Fairness. Accounts become ready in turn, so a cold pair waits for one batch at most. An order whose other side
+is busy may be overtaken by later ones, but only `overtake_max` times: then its account serves nobody else
+until that order has gone. Wherever both its accounts are free it can go, and every lease ends with its batch,
+so it will.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import trio
+
+from actors.account import AccountActor, Transferring
+from actors.message import State
+from actors.registry import AccountRegistry
+from domain.errors import Code, DeadlineExceeded, Overloaded, Unavailable
+from domain.ledger import Order, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorStatistics:
+    """Orders waiting and in batches now, and how many came since the start."""
+
+    waiting: int
+    in_flight: int
+    received: int
+    overloaded: int
+
+
+class Coordinator:
+    """Takes orders from `application`, hands batches to lanes."""
+
+    def __init__(
+        self,
+        registry: AccountRegistry,
+        *,
+        batch_max: int = 512,
+        overtake_max: int = 1_024,
+        waiting_max: int = 20_000,
+    ) -> None:
+        self._registry = registry
+        self._batch_max = batch_max
+        self._overtake_max = overtake_max
+        self._waiting_max = waiting_max
+        self._ready: OrderedDict[AccountActor, None] = OrderedDict()
+        self._lanes = trio.lowlevel.ParkingLot()
+        self._waiting = 0
+        self._in_flight = 0
+        self._received = 0
+        self._overloaded = 0
+        self._closed = False
+
+    async def ask(self, order: Order, *, deadline: float = math.inf) -> Outcome:
+        """Have an order carried out, and wait for its outcome; `deadline` is on Trio's clock.
+
+        Raises Overloaded, DeadlineExceeded, or Unavailable. After the last two the order may still have been
+        committed: only repeating it with the same idempotency key tells. A cancelled caller withdraws an
+        order that is in no batch yet.
+        """
+        message = self._enter(order)
+        if deadline == math.inf:
+            return await message.reply(lambda: self._withdraw(message))
+        with trio.move_on_at(deadline):
+            return await message.reply(lambda: self._withdraw(message))
+        raise DeadlineExceeded
+
+    async def take(self, lane: object) -> list[Transferring]:
+        """Wait for a batch and lease its accounts to `lane`; empty when closed and nothing waits any more."""
+        await trio.lowlevel.checkpoint()
+        while True:
+            batch = self._gather(lane)
+            if batch or (self._closed and not self._waiting):
+                return batch
+            await self._lanes.park()
+
+    @contextmanager
+    def leased(self, lane: object, batch: list[Transferring]) -> Iterator[None]:
+        """End the leases of a batch when the block ends, and fail what has not been answered by then."""
+        try:
+            yield
+        finally:
+            for message in batch:
+                if message.state is State.TAKEN:
+                    message.fail(Unavailable("the transfer could not be completed; its outcome is unknown"))
+            self._in_flight -= len(batch)
+            self._release(lane, batch)
+
+    def crash(self, actor: AccountActor, reason: Exception) -> None:
+        """An actor broke: fail the messages it holds, and only those, and have it replaced."""
+        for message in actor.mailbox.first(len(actor.mailbox)):
+            message.leave()
+            self._waiting -= 1
+            message.fail(Unavailable("this account's actor failed; it has been restarted"))
+            self._registry.rest(message.other(actor))
+        self._ready.pop(actor, None)
+        self._registry.crash(actor, reason)
+
+    def close(self) -> None:
+        """Refuse new orders; lanes end when what waits has been carried out."""
+        self._closed = True
+        self._lanes.unpark_all()
+
+    def statistics(self) -> CoordinatorStatistics:
+        """A snapshot."""
+        return CoordinatorStatistics(self._waiting, self._in_flight, self._received, self._overloaded)
+
+    def _enter(self, order: Order) -> Transferring:
+        if self._closed:
+            raise Unavailable("shutting down", Code.SHUTTING_DOWN, retry_after_s=5)
+        source, target = self._registry.get(order.from_account_id), self._registry.get(order.to_account_id)
+        try:
+            self._check_room()
+            message = Transferring(order, source, target)
+        except Overloaded:
+            self._overloaded += 1
+            self._registry.rest(source)
+            self._registry.rest(target)
+            raise
+        self._received += 1
+        self._waiting += 1
+        if source.holder is None and target.holder is None:
+            self._ready[source] = None
+            self._lanes.unpark()
+        return message
+
+    def _check_room(self) -> None:
+        if self._waiting >= self._waiting_max:
+            raise Overloaded("too many transfers are waiting")
+
+    def _withdraw(self, message: Transferring) -> None:
+        message.leave()
+        self._registry.rest(message.source)
+        self._registry.rest(message.target)
+        self._waiting -= 1
+        if self._closed and not self._waiting:
+            self._lanes.unpark_all()
+
+    def _gather(self, lane: object) -> list[Transferring]:
+        batch: list[Transferring] = []
+        while self._ready and len(batch) < self._batch_max:
+            actor, _ = self._ready.popitem(last=False)
+            if actor.holder is None or actor.holder is lane:
+                self._walk(actor, lane, batch)
+        if self._ready:
+            self._lanes.unpark()
+        self._waiting -= len(batch)
+        self._in_flight += len(batch)
+        return batch
+
+    def _walk(self, actor: AccountActor, lane: object, batch: list[Transferring]) -> None:
+        for message in actor.mailbox.first(self._batch_max - len(batch)):
+            other = message.other(actor)
+            if other.holder is not None and other.holder is not lane:
+                if message.overtaken(actor) >= self._overtake_max:
+                    return
+                continue
+            message.take()
+            message.leave()
+            batch.append(message)
+            for side in {actor, other}:
+                side.served += 1
+                if side.holder is None:
+                    side.lease(lane)
+
+    def _release(self, lane: object, batch: list[Transferring]) -> None:
+        for message in batch:
+            for actor in (message.source, message.target):
+                if actor.holder is not lane:
+                    continue
+                actor.release(lane)
+                if actor.mailbox:
+                    self._ready[actor] = None
+                else:
+                    self._registry.rest(actor)
+        if self._ready or self._closed:
+            self._lanes.unpark_all()

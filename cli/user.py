@@ -1,0 +1,86 @@
+"""`transactions user`: users made and given roles by whoever may reach the database."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+
+import trio
+
+from application.identity import appoint
+from application.passwords import Passwords
+from cli.database import database_url
+from cli.settings import Settings
+from domain.errors import AlreadyExists, InvalidArgument
+from domain.policy import Role
+from persistence import users
+from persistence.pool import open_pool
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("user", help="create a user, grant or revoke a role")
+    parser.add_argument("action", choices=["create", "grant", "revoke"])
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("role", metavar="ROLE", choices=[role.value for role in Role])
+    parser.add_argument(
+        "--email", help="create: the address, taken as verified (default NAME@localhost.localdomain)"
+    )
+    parser.add_argument("--full-name", help="create: default NAME")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """The password of a new user is asked for, or read as the first line of standard input."""
+    url = database_url(settings)
+    try:
+        if arguments.action == "create":
+            return trio.run(_create, arguments, url, _password())
+        return trio.run(_change_role, arguments, url)
+    except InvalidArgument as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 2
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("password: ")
+    return sys.stdin.readline().rstrip("\n")
+
+
+async def _create(arguments: argparse.Namespace, url: str, password: str) -> int:
+    try:
+        await add_user(
+            url,
+            arguments.name,
+            arguments.role,
+            password,
+            email=arguments.email,
+            full_name=arguments.full_name,
+        )
+    except AlreadyExists as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1
+    print(f"{arguments.name} created: {arguments.role}")
+    return 0
+
+
+async def add_user(
+    url: str, name: str, role: str, password: str, *, email: str | None = None, full_name: str | None = None
+) -> None:
+    """A verified user with one role. Raises InvalidArgument, AlreadyExists."""
+    async with open_pool(url) as pool:
+        await appoint(pool, Passwords(), name, role, password, email=email, full_name=full_name)
+
+
+async def _change_role(arguments: argparse.Namespace, url: str) -> int:
+    granted = arguments.action == "grant"
+    add, remove = ([arguments.role], []) if granted else ([], [arguments.role])
+    async with open_pool(url) as pool, pool.connection() as connection:
+        user = await users.change_roles(connection, arguments.name, add=add, remove=remove)
+    if user is None:
+        print(f"error: there is no user {arguments.name}", file=sys.stderr)
+        return 1
+    print(f"{user.username}: {', '.join(user.roles) or 'no role'}")
+    return 0

@@ -1,0 +1,188 @@
+"""The one place where everything is put together: from settings to a supervision tree."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from os import getpid
+
+from actors.coordinator import Coordinator
+from actors.delivery import Delivery, FileDelivery, SmtpDelivery, parse_smtp_url
+from actors.email import EmailActor
+from actors.key_sweeper import KeySweeper
+from actors.lane import Lane, LaneLimits
+from actors.outbox_relay import OutboxRelay
+from actors.registry import AccountRegistry
+from actors.supervisor import ChildSpec, Restart, Strategy, Supervisor
+from application.identity import Durations, Identity, bootstrap_admin
+from application.ledger import Ledger
+from application.mail import Seal, Sender
+from application.passwords import Passwords
+from application.service import Readiness, Service
+from application.tokens import Tokens
+from cli.settings import Settings
+from persistence import accounts
+from persistence.mail_queue import MailQueue
+from persistence.pool import Pool, open_pool
+from persistence.redis import Redis, open_redis
+from transport.grpc import identity as grpc_identity
+from transport.grpc import ledger as grpc_ledger
+from transport.grpc.health import Health
+from transport.grpc.reflection import ReflectionV1, ReflectionV1Alpha
+from transport.grpc.server import GrpcServer
+from transport.http.server import HttpServer, create_app
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a process needs to run, and to end, the service."""
+
+    root: Supervisor
+    readiness: Readiness
+    health: Health
+    http: HttpServer
+    grpc: GrpcServer
+
+    def announce_drain(self) -> None:
+        """From this moment on nobody should send work here."""
+        self.readiness.drain()
+        self.health.drain()
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, *, database_url: str, redis_url: str) -> AsyncIterator[Running]:
+    """Everything, wired and not yet started: `root.run` starts it."""
+    limits = settings.limits
+    async with (
+        open_pool(
+            database_url,
+            size_max=limits.pool_connections,
+            checkout_timeout_s=limits.checkout_timeout_s,
+            statement_timeout_s=limits.statement_timeout_s,
+        ) as pool,
+        open_redis(redis_url) as redis,
+    ):
+        async with pool.connection() as connection:
+            settlement_ids = await accounts.settlement_accounts(connection, settings.currencies)
+        passwords = Passwords(threads_max=limits.hash_threads)
+        if settings.bootstrap_admin is not None:
+            await bootstrap_admin(pool, passwords, *settings.bootstrap_admin)
+        registry = AccountRegistry()
+        coordinator = Coordinator(registry, batch_max=limits.batch_max)
+        relay, mail = _mail(settings, pool, redis)
+        service = Service(
+            Identity(
+                pool,
+                tokens=(tokens := Tokens(settings.token_symmetric_key, issue=settings.token_format)),
+                passwords=passwords,
+                seal=Seal(settings.token_symmetric_key),
+                sender=Sender(settings.email_sender_name, settings.email_sender_address, settings.public_url),
+                durations=Durations(settings.access_token_duration, settings.refresh_token_duration),
+                mail_waits=relay.wake,
+            ),
+            Ledger(
+                pool,
+                coordinator,
+                settlement_ids=settlement_ids,
+                currencies=settings.currencies,
+                require_verified_email=settings.require_verified_email,
+            ),
+            tokens,
+            (readiness := Readiness(pool)),
+            limits.request_timeout_s,
+        )
+        http = HttpServer(
+            create_app(service), settings.http_server_address, grace_s=settings.shutdown_grace_s * 0.4
+        )
+        grpc, health = _grpc(service, settings)
+        root = Supervisor(
+            "service",
+            [
+                _ledger(registry, coordinator, pool, settings).spec(),
+                mail.spec(),
+                *_transports(http, grpc, settings),
+            ],
+            strategy=Strategy.REST_FOR_ONE,
+        )
+        yield Running(root, readiness, health, http, grpc)
+
+
+def _ledger(registry: AccountRegistry, coordinator: Coordinator, pool: Pool, settings: Settings) -> Supervisor:
+    lanes = [
+        Lane(coordinator, pool, limits=LaneLimits(), random=random.random) for _ in range(settings.limits.lanes)
+    ]
+    sweeper = KeySweeper(pool, age=settings.limits.key_age, every_s=settings.limits.key_sweep_s)
+    grace_s = settings.shutdown_grace_s * 0.2
+    return Supervisor(
+        "ledger",
+        [
+            ChildSpec(
+                "accounts",
+                registry.run,
+                statistics=lambda: (registry.statistics(), coordinator.statistics(), pool.statistics()),
+            ),
+            ChildSpec("key sweeper", sweeper.run),
+            *(
+                ChildSpec(
+                    f"lane {number}",
+                    lane.run,
+                    restart=Restart.TRANSIENT,
+                    stop=coordinator.close,
+                    shutdown_s=grace_s,
+                    statistics=lane.statistics,
+                )
+                for number, lane in enumerate(lanes, 1)
+            ),
+        ],
+    )
+
+
+def _mail(settings: Settings, pool: Pool, redis: Redis) -> tuple[OutboxRelay, Supervisor]:
+    consumer = f"{socket.gethostname()}-{getpid()}-{secrets.token_hex(4)}"
+    queue = MailQueue(redis, consumer)
+    delivery: Delivery = (
+        FileDelivery(settings.var_dir / "mail")
+        if settings.smtp_url is None
+        else SmtpDelivery(parse_smtp_url(settings.smtp_url))
+    )
+    relay = OutboxRelay(pool, queue, poll_s=settings.limits.outbox_poll_s, random=random.random)
+    email = EmailActor(queue, delivery, unseal=Seal(settings.token_symmetric_key).unseal, random=random.random)
+    supervisor = Supervisor(
+        "mail",
+        [
+            ChildSpec("outbox relay", relay.run, statistics=relay.statistics),
+            ChildSpec(
+                "email",
+                email.run,
+                stop=email.stop,
+                shutdown_s=settings.shutdown_grace_s * 0.2,
+                statistics=email.statistics,
+            ),
+        ],
+    )
+    return relay, supervisor
+
+
+def _grpc(service: Service, settings: Settings) -> tuple[GrpcServer, Health]:
+    ours = [grpc_identity.Identity(service).service, grpc_ledger.Ledger(service).service]
+    names = [each.name for each in ours]
+    health = Health(names)
+    listed = [*names, health.service.name]
+    reflection = [ReflectionV1(listed).service, ReflectionV1Alpha(listed).service]
+    return GrpcServer([*ours, health.service, *reflection], settings.grpc_server_address), health
+
+
+def _transports(http: HttpServer, grpc: GrpcServer, settings: Settings) -> list[ChildSpec]:
+    def stop_both() -> None:
+        http.stop()
+        grpc.stop()
+
+    grace_s = settings.shutdown_grace_s * 0.5
+    return [
+        ChildSpec("grpc", grpc.run, stop=stop_both, shutdown_s=grace_s, statistics=grpc.statistics),
+        ChildSpec("http", http.run, stop=stop_both, shutdown_s=grace_s),
+    ]

@@ -1,0 +1,79 @@
+"""What well-formed input is. Every function returns what is wrong, in words, or None."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from domain.errors import FieldError, InvalidArgument
+from domain.ledger import AMOUNT_MAX
+
+ID_MAX = 2**63 - 1
+NAME_MAX = 100
+EMAIL_MAX = 254
+PASSWORD_MIN, PASSWORD_MAX = 8, 128
+
+_USERNAME = re.compile(r"[a-z0-9_]{3,32}")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+def check(problems: Iterable[tuple[str, str | None]]) -> None:
+    """Raise InvalidArgument naming every field whose problem is not None."""
+    errors = tuple(FieldError(field, problem) for field, problem in problems if problem is not None)
+    if errors:
+        raise InvalidArgument("; ".join(f"{error.field} {error.message}" for error in errors), errors)
+
+
+def username(value: str) -> str | None:
+    """3 to 32 of a-z, 0-9 and _."""
+    return None if _USERNAME.fullmatch(value) else "must be 3 to 32 characters of a-z, 0-9 and _"
+
+
+def password(value: str) -> str | None:
+    """Any 8 to 128 characters; nothing is cut off or normalised."""
+    if PASSWORD_MIN <= len(value) <= PASSWORD_MAX:
+        return None
+    return f"must be {PASSWORD_MIN} to {PASSWORD_MAX} characters"
+
+
+def full_name(value: str) -> str | None:
+    """1 to 100 characters, none of them control characters."""
+    if len(value.strip()) >= 1 and len(value) <= NAME_MAX and not _CONTROL.search(value):
+        return None
+    return f"must be 1 to {NAME_MAX} printable characters"
+
+
+def email(value: str) -> str | None:
+    """An address with a local part and a domain; whether it exists is for the mail to find out."""
+    domain = value.rpartition("@")[2]
+    if len(value) <= EMAIL_MAX and value.isascii() and _EMAIL.fullmatch(value) and "." in domain:
+        return None if ".." not in value else "must be an email address"
+    return "must be an email address"
+
+
+def account_name(value: str) -> str | None:
+    """At most 100 characters, none of them control characters."""
+    ok = len(value) <= NAME_MAX and not _CONTROL.search(value)
+    return None if ok else f"must be at most {NAME_MAX} printable characters"
+
+
+def currency(value: str, allowed: Iterable[str]) -> str | None:
+    """One of the configured ISO 4217 codes."""
+    return None if value in allowed else f"must be one of {', '.join(sorted(allowed))}"
+
+
+def amount(value: int) -> str | None:
+    """Minor units, greater than zero."""
+    return None if 0 < value <= AMOUNT_MAX else f"must be between 1 and {AMOUNT_MAX}"
+
+
+def identifier(value: int) -> str | None:
+    """A positive 64-bit integer."""
+    return None if 0 < value <= ID_MAX else "must be a positive 64-bit integer"
+
+
+def idempotency_key(value: str) -> str | None:
+    """1 to 255 printable ASCII characters."""
+    return None if _KEY.fullmatch(value) else "must be 1 to 255 printable characters"

@@ -1,0 +1,157 @@
+"""A real Redis of our own, in a folder, on a socket, keeping what it is told (append-only file).
+
+`redis-server` from the PATH; else Debian's package, downloaded and unpacked into the folder, for which no
+root is needed; else, and loudly, a substitute written in Python that is good enough to try the service.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from infra.local.process import FolderLock, spawn, stop, stop_orphan, wait_until
+
+SOCKET_PATH_MAX = 100
+UNPACK_TIMEOUT_S = 120
+PACKAGES = {"redis-server", "redis-tools"}
+"""The program is in the second; the first has its name."""
+
+
+class LocalRedis:
+    """One server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self._lock = FolderLock(self.folder / "lock", f"Redis in {self.folder} is in use")
+        self._log = self.folder / "log"
+        self._pid_file = self.folder / "redis.pid"
+        self._socket = self.folder / "redis.sock"
+        if len(str(self._socket)) > SOCKET_PATH_MAX:
+            name = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
+            self._socket = Path(tempfile.gettempdir()) / f"transactions-{name}.sock"
+        self._substitute_port: int | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For clients on this machine; to be asked for once it runs."""
+        if self._substitute_port is not None:
+            return f"redis://127.0.0.1:{self._substitute_port}/0"
+        return f"unix://{self._socket}?db=0"
+
+    def start(self) -> None:
+        """Start and wait until it answers; raises LocalServerError."""
+        self._lock.acquire()
+        try:
+            stop_orphan(self._pid_file, self.folder, signal.SIGTERM)
+            self._socket.unlink(missing_ok=True)
+            command, environment = self._command()
+            self._child = spawn(command, folder=self.folder, log=self._log, user=None, environment=environment)
+            self._pid_file.write_text(str(self._child.pid))
+            wait_until(self._is_ready, self._child, self._log, "Redis")
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def stop(self) -> None:
+        """Orderly: what was acknowledged is on disk."""
+        child = self._child
+        if child is not None and child.poll() is None:
+            stop(child.pid, signal.SIGTERM, lambda: child.poll() is None)
+        self._child = None
+        self._pid_file.unlink(missing_ok=True)
+        self._lock.release()
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would: for fault tests."""
+        assert self._child is not None
+        self._child.kill()
+        self._child.wait()
+        self._child = None
+        self._lock.release()
+
+    @property
+    def running(self) -> bool:
+        """Whether some server of this folder answers, ours or another owner's."""
+        return self._is_ready()
+
+    def _is_ready(self) -> bool:
+        port = self._substitute_port
+        with socket.socket(socket.AF_UNIX if port is None else socket.AF_INET) as client:
+            client.settimeout(1)
+            try:
+                client.connect(str(self._socket) if port is None else ("127.0.0.1", port))
+                client.sendall(b"*1\r\n$4\r\nPING\r\n")
+                return client.recv(64).startswith(b"+PONG")
+            except OSError:
+                return False
+
+    def _command(self) -> tuple[list[str | Path], dict[str, str]]:
+        options = ["--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"]
+        options += ["--dir", str(self.folder), "--appendonly", "yes", "--save", "", "--daemonize", "no"]
+        installed = shutil.which("redis-server")
+        if installed:
+            return [installed, *options], {}
+        unpacked = _unpacked(self.folder / "package")
+        if unpacked:
+            libraries = {str(path.parent) for path in unpacked.rglob("*.so*")}
+            path = ":".join(sorted(libraries))
+            return [unpacked / "usr/bin/redis-server", *options], {"LD_LIBRARY_PATH": path}
+        print(
+            "WARNING: no redis-server and no Debian package to be had: using a substitute in Python.\n"
+            "WARNING: good enough to try the service, lost on exit. Install redis-server, or set REDIS_URL.",
+            file=sys.stderr,
+        )
+        self._substitute_port = _free_port()
+        module = ["-m", "infra.local.substitute_redis", str(self._substitute_port)]
+        return [sys.executable, *module], {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _unpacked(folder: Path) -> Path | None:
+    """Debian's redis-server with the libraries this machine lacks, unpacked; None where that fails."""
+    if (folder / "usr/bin/redis-server").exists():
+        return folder
+    if not shutil.which("apt-get") or not shutil.which("dpkg"):
+        return None
+    partial = folder.with_name("package.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        plan = _run(["apt-get", "-s", "--no-install-recommends", "install", "redis-server"], partial)
+        missing = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
+        _run(["apt-get", "download", *sorted(missing | PACKAGES)], partial)
+        for package in partial.glob("*.deb"):
+            _run(["dpkg", "-x", str(package), str(partial)], partial)
+    except (subprocess.SubprocessError, OSError):
+        return None
+    if not (partial / "usr/bin/redis-server").exists():
+        return None
+    partial.rename(folder)
+    return folder
+
+
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(  # noqa: S603 - the command is ours
+        command,
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=UNPACK_TIMEOUT_S,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    return done.stdout

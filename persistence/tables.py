@@ -1,0 +1,205 @@
+"""The schema: one SQLAlchemy Core description, which migrations are compared with and documents drawn from.
+
+What a table cannot say in a constraint (immutable entries, histories without gaps, two entries per transfer)
+triggers say in the migrations; `tests/integration/test_schema.py` attacks each of them.
+
+The two hot tables, `transfers` and `entries`, have no insert-time foreign keys: docs/decisions/0004 says what
+stands in their place.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Sequence,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+Time = DateTime(timezone=True)
+
+users = Table(
+    "users",
+    metadata,
+    Column("username", Text, primary_key=True, comment="What a person logs in with; never changes"),
+    Column("full_name", Text, nullable=False),
+    Column("email", Text, nullable=False, comment="As typed; unique without regard to case"),
+    Column("is_email_verified", Boolean, nullable=False, server_default=text("false")),
+    Column("password_hash", Text, nullable=False, comment="argon2id, in its own self-describing format"),
+    Column(
+        "roles",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{depositor}'"),
+        comment="Any of depositor, banker, admin",
+    ),
+    Column("password_changed_at", Time, nullable=False, server_default=func.now()),
+    Column("created_at", Time, nullable=False, server_default=func.now()),
+    CheckConstraint("username ~ '^[a-z0-9_]{3,32}$'", name="username"),
+    CheckConstraint(
+        "roles <@ array['depositor', 'banker', 'admin']::text[] and array_position(roles, null) is null",
+        name="roles",
+    ),
+    comment="Everybody who can log in",
+)
+Index("users_email_key", func.lower(users.c.email), unique=True)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("username", ForeignKey("users.username"), nullable=False, index=True),
+    Column("refresh_token_hash", LargeBinary, nullable=False, comment="SHA-256; the token itself is nowhere"),
+    Column("user_agent", Text, nullable=False),
+    Column("client_address", Text, nullable=False),
+    Column("created_at", Time, nullable=False, server_default=func.now()),
+    Column("expires_at", Time, nullable=False),
+    Column("ended_at", Time, comment="Set when the session was ended before its time"),
+    UniqueConstraint("refresh_token_hash"),
+    CheckConstraint("expires_at > created_at", name="expires_at"),
+    comment="Logins that may be renewed until they expire or are ended",
+)
+
+email_verifications = Table(
+    "email_verifications",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("username", ForeignKey("users.username"), nullable=False, index=True),
+    Column("email", Text, nullable=False, comment="The address that was asked about"),
+    Column("secret_hash", LargeBinary, nullable=False, comment="SHA-256 of the code in the mail"),
+    Column("created_at", Time, nullable=False, server_default=func.now()),
+    Column("expires_at", Time, nullable=False),
+    Column("used_at", Time),
+    CheckConstraint("expires_at > created_at", name="expires_at"),
+    comment="Links mailed to prove that an address can be read by its user",
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column(
+        "owner", ForeignKey("users.username"), index=True, comment="Null for the bank's settlement accounts"
+    ),
+    Column("name", Text, nullable=False, server_default=text("''")),
+    Column("currency", Text, nullable=False, comment="ISO 4217"),
+    Column("kind", Text, nullable=False, server_default=text("'customer'"), comment="customer or settlement"),
+    Column(
+        "balance", BigInteger, nullable=False, server_default=text("0"), comment="Minor units; sum of entries"
+    ),
+    Column("overdraft_limit", BigInteger, nullable=False, server_default=text("0"), comment="Minor units"),
+    Column("status", Text, nullable=False, server_default=text("'active'"), comment="active, frozen or closed"),
+    Column("seq", BigInteger, nullable=False, server_default=text("0"), comment="Number of the newest entry"),
+    Column("created_at", Time, nullable=False, server_default=func.now()),
+    Column("changed_at", Time, nullable=False, server_default=func.now(), comment="Time of the newest entry"),
+    CheckConstraint("kind = 'settlement' or balance >= -overdraft_limit", name="balance"),
+    CheckConstraint("overdraft_limit >= 0", name="overdraft_limit"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
+    CheckConstraint("status in ('active', 'frozen', 'closed')", name="status"),
+    CheckConstraint(
+        "kind in ('customer', 'settlement') and (kind = 'settlement') = (owner is null)", name="kind"
+    ),
+    CheckConstraint("seq >= 0", name="seq"),
+    comment="Accounts with their current balance; undeletable",
+    # Balances change constantly and no index covers them: room in the page keeps updates heap-only.
+    postgresql_with={"fillfactor": "70"},
+)
+Index(
+    "accounts_settlement_key",
+    accounts.c.currency,
+    unique=True,
+    postgresql_where=accounts.c.kind == text("'settlement'"),
+)
+
+transfer_id_blocks = Sequence("transfer_id_blocks", metadata=metadata)
+"""Hands out blocks of transfer ids to processes; a block of number n holds the ids from n * 1000 on."""
+
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="Unique, not in order of commit"),
+    Column("from_account_id", BigInteger, nullable=False),
+    Column("from_seq", BigInteger, nullable=False, comment="Entry of the source"),
+    Column("to_account_id", BigInteger, nullable=False),
+    Column("to_seq", BigInteger, nullable=False, comment="Entry of the target"),
+    Column("amount", BigInteger, nullable=False, comment="Minor units"),
+    Column("currency", Text, nullable=False),
+    Column("created_by", Text, nullable=False, comment="Username of who asked for it"),
+    Column("created_at", Time, nullable=False),
+    Column("status", Text, nullable=False, server_default=text("'posted'")),
+    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint("from_account_id <> to_account_id", name="sides"),
+    CheckConstraint("from_seq > 0 and to_seq > 0", name="seq"),
+    CheckConstraint("status = 'posted'", name="status"),
+    comment="Money moved; immutable",
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="1, 2, 3... without gaps within the account"),
+    Column("transfer_id", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False, comment="Minor units; negative where money left"),
+    Column("balance_after", BigInteger, nullable=False, comment="Minor units"),
+    Column("created_at", Time, nullable=False, comment="Never before the previous entry's"),
+    PrimaryKeyConstraint("account_id", "seq"),
+    CheckConstraint("amount <> 0", name="amount"),
+    CheckConstraint("seq > 0", name="seq"),
+    comment="Both sides of every transfer, as their accounts saw it; immutable",
+)
+
+idempotency_records = Table(
+    "idempotency_records",
+    metadata,
+    Column("username", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False, comment="Hash of the request the key was used for"),
+    Column("refusal", Text, comment="The code of a refused request"),
+    Column("transfer_id", BigInteger, comment="The transfer that was made"),
+    Column("account_id", BigInteger, comment="The account that was opened"),
+    Column("created_at", Time, nullable=False),
+    PrimaryKeyConstraint("username", "key"),
+    CheckConstraint("num_nonnulls(refusal, transfer_id, account_id) = 1", name="outcome"),
+    CheckConstraint("length(key) between 1 and 255", name="key"),
+    comment="What became of requests that came with an idempotency key, for a day",
+)
+Index("idempotency_records_created_at_idx", idempotency_records.c.created_at, postgresql_using="brin")
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False, comment="verify_email"),
+    Column("sealed", LargeBinary, comment="The mail, encrypted; gone once relayed"),
+    Column("created_at", Time, nullable=False, server_default=func.now()),
+    Column("relayed_at", Time, comment="When it was handed to the mail queue"),
+    CheckConstraint("(sealed is null) = (relayed_at is not null)", name="sealed"),
+    comment="Mail to send, committed together with what it is about",
+)
+Index("outbox_waiting_idx", outbox.c.id, postgresql_where=outbox.c.relayed_at.is_(None))

@@ -1,0 +1,121 @@
+import purerpc
+import proto.transactions.v2.ledger_pb2 as transactions_dot_v2_dot_ledger__pb2
+import google.api.annotations_pb2 as google_dot_api_dot_annotations__pb2
+import proto.transactions.v2.types_pb2 as transactions_dot_v2_dot_types__pb2
+
+
+class LedgerServicer(purerpc.Servicer):
+    async def CreateAccount(self, input_message):
+        raise NotImplementedError()
+
+    async def GetAccount(self, input_message):
+        raise NotImplementedError()
+
+    async def Deposit(self, input_message):
+        raise NotImplementedError()
+
+    async def CreateTransfer(self, input_message):
+        raise NotImplementedError()
+
+    async def GetTransfer(self, input_message):
+        raise NotImplementedError()
+
+    @property
+    def service(self) -> purerpc.Service:
+        service_obj = purerpc.Service(
+            "transactions.v2.Ledger"
+        )
+        service_obj.add_method(
+            "CreateAccount",
+            self.CreateAccount,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.CreateAccountRequest,
+                transactions_dot_v2_dot_ledger__pb2.CreateAccountResponse,
+            )
+        )
+        service_obj.add_method(
+            "GetAccount",
+            self.GetAccount,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.GetAccountRequest,
+                transactions_dot_v2_dot_ledger__pb2.GetAccountResponse,
+            )
+        )
+        service_obj.add_method(
+            "Deposit",
+            self.Deposit,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.DepositRequest,
+                transactions_dot_v2_dot_ledger__pb2.DepositResponse,
+            )
+        )
+        service_obj.add_method(
+            "CreateTransfer",
+            self.CreateTransfer,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.CreateTransferRequest,
+                transactions_dot_v2_dot_ledger__pb2.CreateTransferResponse,
+            )
+        )
+        service_obj.add_method(
+            "GetTransfer",
+            self.GetTransfer,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.GetTransferRequest,
+                transactions_dot_v2_dot_ledger__pb2.GetTransferResponse,
+            )
+        )
+        return service_obj
+
+
+class LedgerStub:
+    def __init__(self, channel):
+        self._client = purerpc.Client(
+            "transactions.v2.Ledger",
+            channel
+        )
+        self.CreateAccount = self._client.get_method_stub(
+            "CreateAccount",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.CreateAccountRequest,
+                transactions_dot_v2_dot_ledger__pb2.CreateAccountResponse,
+            )
+        )
+        self.GetAccount = self._client.get_method_stub(
+            "GetAccount",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.GetAccountRequest,
+                transactions_dot_v2_dot_ledger__pb2.GetAccountResponse,
+            )
+        )
+        self.Deposit = self._client.get_method_stub(
+            "Deposit",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.DepositRequest,
+                transactions_dot_v2_dot_ledger__pb2.DepositResponse,
+            )
+        )
+        self.CreateTransfer = self._client.get_method_stub(
+            "CreateTransfer",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.CreateTransferRequest,
+                transactions_dot_v2_dot_ledger__pb2.CreateTransferResponse,
+            )
+        )
+        self.GetTransfer = self._client.get_method_stub(
+            "GetTransfer",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.GetTransferRequest,
+                transactions_dot_v2_dot_ledger__pb2.GetTransferResponse,
+            )
+        )

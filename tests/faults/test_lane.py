@@ -1,0 +1,198 @@
+"""A lane on a real database, with the line cut at COMMIT, poisoned orders and foreign writers."""
+
+from __future__ import annotations
+
+import random
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+import trio
+
+from actors.coordinator import Coordinator
+from actors.lane import Lane, LaneLimits
+from actors.registry import AccountRegistry
+from cli.audit import audited
+from domain.errors import Code, Unavailable
+from domain.ledger import Key, Order, Posted, Refused
+from persistence import ledger
+from persistence.faults import DatabaseFault
+from persistence.pool import open_pool
+from tests.support.proxy import AFTER, BEFORE, commit_cutter
+from tests.support.service import open_accounts
+
+LIMITS = LaneLimits(pause_min_s=0.005, pause_max_s=0.02, resolve_timeout_s=5)
+
+
+@pytest.fixture
+def accounts(database, database_url) -> list[int]:
+    database.execute(
+        "insert into users (username, full_name, email, password_hash) values ('alice', 'A', 'a@b.cd', 'x')"
+    )
+    return open_accounts(database_url, "alice", 4, overdraft=1_000)
+
+
+class Bench:
+    def __init__(self, coordinator: Coordinator, lanes: list[Lane], registry: AccountRegistry) -> None:
+        self.coordinator = coordinator
+        self.lanes = lanes
+        self.registry = registry
+
+    async def move(self, source: int, target: int, amount: int = 1, key: str | None = None):
+        order = Order(
+            source, target, amount, "USD", "alice", "alice", key and Key("alice", key), f"{amount}".encode()
+        )
+        with trio.fail_after(20):
+            return await self.coordinator.ask(order)
+
+
+@asynccontextmanager
+async def lanes(url: str, *, number: int = 1, statement_timeout_s: float = 5.0):
+    registry = AccountRegistry()
+    coordinator = Coordinator(registry)
+    async with open_pool(url, statement_timeout_s=statement_timeout_s) as pool, trio.open_nursery() as nursery:
+        made = [Lane(coordinator, pool, limits=LIMITS, random=random.random) for _ in range(number)]
+        for lane in made:
+            await nursery.start(lane.run)
+        yield Bench(coordinator, made, registry)
+        coordinator.close()
+
+
+def transfers(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        return connection.execute("select count(*) from transfers").fetchone()[0]
+
+
+@pytest.mark.parametrize("cut", [BEFORE, AFTER])
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_a_line_cut_at_commit_is_resolved_and_never_doubled(database_url, accounts, cut, key):
+    async with commit_cutter(database_url) as cutter, lanes(cutter.url) as bench:
+        await bench.move(accounts[2], accounts[3])
+        cutter.cuts.append(cut)
+        outcome = await bench.move(accounts[0], accounts[1], key=key)
+        assert isinstance(outcome, Posted)
+        assert cutter.made == 1
+        assert bench.lanes[0].statistics().unknown_outcomes == 1
+        with psycopg.connect(database_url) as connection:
+            found = connection.execute(
+                "select count(*) from transfers where id = %s", [outcome.transfer.id]
+            ).fetchone()
+        assert found == (1,)
+    assert transfers(database_url) == 2
+
+
+@pytest.mark.parametrize("cut", [BEFORE, AFTER])
+async def test_a_refusal_with_a_key_is_resolved_too(database_url, accounts, cut):
+    async with commit_cutter(database_url) as cutter, lanes(cutter.url) as bench:
+        cutter.cuts.append(cut)
+        outcome = await bench.move(accounts[0], accounts[1], 5_000, key="k")
+        assert outcome == Refused(Code.INSUFFICIENT_FUNDS)
+        again = await bench.move(accounts[0], accounts[1], 5_000, key="k")
+        assert again == Refused(Code.INSUFFICIENT_FUNDS, replayed=True)
+
+
+async def test_many_cuts_under_load_end_with_every_answer_true(database_url, accounts):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    posted: list[int] = []
+    async with commit_cutter(database_url) as cutter, lanes(cutter.url, number=2) as bench:
+
+        async def mover(number: int) -> None:
+            for n in range(10):
+                source, target = rng.sample(accounts, 2)
+                outcome = await bench.move(source, target, key=f"{number}-{n}")
+                assert isinstance(outcome, Posted)
+                assert not outcome.replayed
+                posted.append(outcome.transfer.id)
+
+        async def cut_now_and_then() -> None:
+            for _ in range(8):
+                await trio.sleep(rng.random() * 0.02)
+                cutter.cuts.append(rng.choice([BEFORE, AFTER]))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cut_now_and_then)
+            for number in range(12):
+                nursery.start_soon(mover, number)
+    assert cutter.made >= 3
+    assert len(set(posted)) == transfers(database_url) == 120
+    assert (await audited(database_url)).clean
+
+
+async def test_a_poisoned_order_fails_alone(database_url, accounts, database):
+    # A rule of the database that the settlement knows nothing of.
+    database.execute("alter table transfers add constraint poison check (amount <> 666)")
+    results: dict[int, object] = {}
+    async with lanes(database_url) as bench:
+
+        async def move(amount: int) -> None:
+            try:
+                results[amount] = await bench.move(accounts[0], accounts[1], amount)
+            except DatabaseFault as fault:
+                results[amount] = fault
+
+        async with trio.open_nursery() as nursery:
+            for amount in [*range(1, 20), 666]:
+                nursery.start_soon(move, amount)
+        assert bench.lanes[0].statistics().splits >= 1
+    assert isinstance(results.pop(666), DatabaseFault)
+    assert all(isinstance(outcome, Posted) for outcome in results.values())
+    assert transfers(database_url) == 19
+
+
+async def test_a_foreign_writer_is_waited_for_and_its_work_is_seen(database_url, accounts):
+    async with lanes(database_url) as bench, lanes(database_url) as foreign:
+        first = await bench.move(accounts[0], accounts[1])
+        await foreign.move(accounts[0], accounts[1], 5)
+        second = await bench.move(accounts[0], accounts[1])
+        assert (first.debit.seq, second.debit.seq) == (1, 3)
+        assert second.debit.balance_after == -7
+
+
+async def test_a_lock_held_for_too_long_is_unavailable(database_url, accounts):
+    async with lanes(database_url, statement_timeout_s=0.3) as bench:
+        with psycopg.connect(database_url) as foreign:
+            foreign.execute("select from accounts where id = %s for update", [accounts[0]])
+            with pytest.raises(Unavailable):
+                await bench.move(accounts[0], accounts[1])
+        assert isinstance(await bench.move(accounts[0], accounts[1]), Posted)
+
+
+async def test_a_deadlock_with_a_foreign_writer_is_retried(database_url, accounts):
+    low, high = accounts[:2]
+    async with lanes(database_url, statement_timeout_s=10) as bench:
+        results: list[object] = []
+
+        async def move() -> None:
+            results.append(await bench.move(low, high))
+
+        def cross() -> None:
+            # Locks in the wrong order, as no process of ours would.
+            with psycopg.connect(database_url) as foreign:
+                foreign.execute("set deadlock_timeout = '10s'")
+                foreign.execute("select from accounts where id = %s for update", [high])
+                trio.from_thread.run(trio.sleep, 0.3)
+                foreign.execute("select from accounts where id = %s for update", [low])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, cross)
+            await trio.sleep(0.15)
+            nursery.start_soon(move)
+        assert isinstance(results[0], Posted)
+        assert bench.lanes[0].statistics().retries >= 1
+
+
+async def test_lanes_hand_out_distinct_transfer_ids(database_url, accounts):
+    async with lanes(database_url, number=3) as bench, lanes(database_url, number=3) as other:
+        ids: list[int] = []
+
+        async def move(where: Bench, n: int) -> None:
+            outcome = await where.move(accounts[n % 4], accounts[(n + 1) % 4])
+            ids.append(outcome.transfer.id)
+
+        async with trio.open_nursery() as nursery:
+            for n in range(200):
+                nursery.start_soon(move, bench if n % 2 else other, n)
+    assert len(set(ids)) == 200
+    assert all(number >= ledger.TRANSFER_ID_BLOCK for number in ids)

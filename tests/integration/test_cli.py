@@ -1,0 +1,165 @@
+"""The command line as a person at a terminal, or a script, meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from tests.support.service import COMMAND, PASSWORD, ROOT, ServiceProcess, free_port
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "user", "hammer", "audit", "mail"])
+def test_every_subcommand_has_help(command):
+    done = subprocess.run([*COMMAND, command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: transactions {command}")
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["user", "create"], ["hammer", "--seconds", "0"]])
+def test_bad_usage_is_status_2(arguments):
+    done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage:")
+
+
+def test_a_bad_setting_is_one_line_and_status_2(tmp_path):
+    environment = {**os.environ, "VAR_DIR": str(tmp_path), "SHUTDOWN_GRACE": "soon"}
+    done = subprocess.run(
+        [*COMMAND, "serve", "--embedded"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: SHUTDOWN_GRACE: .*\n", done.stderr)
+
+
+def test_serve_refuses_a_schema_that_is_not_the_newest(empty_database_url, redis_url, tmp_path):
+    service = ServiceProcess(tmp_path, empty_database_url, redis_url)
+    done = service.run("serve")
+    assert done.returncode == 2
+    assert "run `transactions migrate up`" in done.stderr
+    assert service.run("migrate", "status").returncode == 1
+    assert service.run("migrate", "up").returncode == 0
+    assert service.run("migrate", "status").returncode == 0
+
+
+def test_a_port_that_is_taken_is_status_1_and_one_line(service, database_url, redis_url, tmp_path):
+    other = ServiceProcess(
+        tmp_path, database_url, redis_url, HTTP_SERVER_ADDRESS=f"127.0.0.1:{service.http_port}"
+    )
+    done = other.run("serve")
+    assert done.returncode == 1
+    assert re.search(r"^error: .*ddress", done.stderr, re.MULTILINE)
+
+
+def test_roles_are_granted_and_revoked(service):
+    name = service.register(verified=False)
+    assert service.run("user", "grant", name, "banker").stdout == f"{name}: banker, depositor\n"
+    assert service.run("user", "revoke", name, "depositor").stdout == f"{name}: banker\n"
+    assert service.run("user", "grant", "nobody", "banker").returncode == 1
+    short = service.run("user", "create", "shorty", "banker", stdin="short\n")
+    assert (short.returncode, short.stderr) == (2, "error: password must be 8 to 128 characters\n")
+
+
+def test_an_admin_is_bootstrapped_once(database_url, redis_url, tmp_path):
+    admin = {"BOOTSTRAP_ADMIN_USERNAME": "root", "BOOTSTRAP_ADMIN_PASSWORD": PASSWORD}
+    for _ in range(2):
+        service = ServiceProcess(tmp_path, database_url, redis_url, **admin).start()
+        client = service.client("root")
+        assert client.get("/v1/users/root").json()["roles"] == ["admin"]
+        assert service.stop() == 0
+    other = {**admin, "BOOTSTRAP_ADMIN_USERNAME": "second"}
+    service = ServiceProcess(tmp_path, database_url, redis_url, **other).start()
+    answer = httpx.post(f"{service.http}/v1/users/login", json={"username": "second", "password": PASSWORD})
+    assert answer.status_code == 401
+    assert service.stop() == 0
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_hammer_prints_json_with_a_clean_audit(service, protocol):
+    done = service.run(
+        "hammer",
+        "--hot",
+        "--protocol",
+        protocol,
+        "--seconds",
+        "1",
+        "--accounts",
+        "5",
+        "--idempotency",
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["audit_clean"] is True
+    assert result["rate"] > 50
+    assert set(result["outcomes"]) == {"ok"}
+    assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["p99"] <= result["latency_ms"]["max"]
+
+
+def test_hammer_on_nothing_is_status_1(tmp_path, database_url, redis_url):
+    service = ServiceProcess(tmp_path, database_url, redis_url)
+    done = service.run("hammer", "--seconds", "1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+
+
+def test_sigusr1_prints_the_supervision_tree(database_url, redis_url, tmp_path):
+    service = ServiceProcess(tmp_path, database_url, redis_url).start()
+    service.signal(signal.SIGUSR1)
+    deadline = time.monotonic() + 5
+    while "lane 1" not in service.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "service (rest_for_one)" in service.log.read_text()
+    assert service.stop() == 0
+
+
+def test_ctrl_c_in_a_terminal_drains_and_make_exits_with_0(tmp_path):
+    """The whole main job below `make`, on a real terminal: ^C ends the service, and make does not die of it."""
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"server:\n\t@cd {ROOT} && exec {sys.executable} -m cli.main serve --embedded\n")
+    for path in (tmp_path, *tmp_path.parents[:3]):
+        if path.stat().st_uid == os.geteuid():
+            path.chmod(path.stat().st_mode | 0o055)
+    environment = {
+        **os.environ,
+        "VAR_DIR": str(tmp_path / "var"),
+        "HTTP_SERVER_ADDRESS": f"127.0.0.1:{free_port()}",
+        "GRPC_SERVER_ADDRESS": f"127.0.0.1:{free_port()}",
+    }
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        environment.pop(name, None)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe("make", ["make", "-f", str(makefile), "server"], environment)
+    output = b""
+    try:
+        output = _read_until(terminal, b"Ctrl-C stops it", output)
+        os.write(terminal, b"\x03")
+        output = _read_until(terminal, b"stopped", output)
+        _, status = os.waitpid(pid, 0)
+    finally:
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0, output.decode()
+    assert not (tmp_path / "var" / "postgres" / "data" / "postmaster.pid").exists()
+
+
+def _read_until(terminal: int, text: bytes, output: bytes, timeout_s: float = 30) -> bytes:
+    deadline = time.monotonic() + timeout_s
+    while text not in output:
+        assert time.monotonic() < deadline, output.decode()
+        output += os.read(terminal, 4096)
+    return output

@@ -1,0 +1,243 @@
+"""The coordinator without a database: batches, leases, fairness, withdrawal, crashes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import trio
+import trio.testing
+
+from actors.coordinator import Coordinator
+from actors.registry import AccountRegistry
+from actors.supervisor import RestartIntensity, RestartIntensityExceeded
+from domain.errors import Code, DeadlineExceeded, Overloaded, Unavailable
+from domain.ledger import Order, Refused
+
+DONE = Refused(Code.SAME_ACCOUNT)
+
+
+def order(source: int, target: int) -> Order:
+    return Order(source, target, 1, "USD", "alice", "alice")
+
+
+class Bench:
+    """A coordinator, askers in the background, and lanes driven by hand."""
+
+    def __init__(self, nursery, **limits) -> None:
+        self.registry = AccountRegistry(**limits.pop("registry", {}))
+        self.coordinator = Coordinator(self.registry, **limits)
+        self.nursery = nursery
+        self.outcomes: list[tuple[int, int, object]] = []
+
+    async def ask(self, source: int, target: int, **options) -> None:
+        self.nursery.start_soon(self._ask, source, target, options)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def _ask(self, source: int, target: int, options) -> None:
+        try:
+            result: object = await self.coordinator.ask(order(source, target), **options)
+        except (Unavailable, Overloaded, DeadlineExceeded) as error:
+            result = error.code
+        self.outcomes.append((source, target, result))
+
+    def gather(self, lane: object) -> list:
+        return self.coordinator._gather(lane)
+
+    def finish(self, lane: object, batch: list) -> None:
+        with self.coordinator.leased(lane, batch):
+            for message in batch:
+                message.answer(DONE)
+
+
+def pairs(batch) -> list[tuple[int, int]]:
+    return [(message.body.from_account_id, message.body.to_account_id) for message in batch]
+
+
+async def test_everything_that_waits_on_a_free_account_is_one_batch(nursery):
+    bench = Bench(nursery)
+    for target in range(2, 8):
+        await bench.ask(1, target)
+    batch = bench.gather("lane")
+    assert pairs(batch) == [(1, target) for target in range(2, 8)]
+    await bench.ask(1, 9)
+    assert bench.gather("other lane") == []
+    bench.finish("lane", batch)
+    assert pairs(bench.gather("other lane")) == [(1, 9)]
+
+
+async def test_a_cold_pair_goes_while_a_hot_account_is_leased(nursery):
+    bench = Bench(nursery)
+    await bench.ask(1, 2)
+    hot = bench.gather("lane 1")
+    for _ in range(50):
+        await bench.ask(1, 2)
+    await bench.ask(5, 6)
+    assert pairs(bench.gather("lane 2")) == [(5, 6)]
+    bench.finish("lane 1", hot)
+    assert len(bench.gather("lane 1")) == 50
+
+
+async def test_a_batch_is_bounded_and_the_rest_is_next(nursery):
+    bench = Bench(nursery, batch_max=4)
+    for _ in range(6):
+        await bench.ask(1, 2)
+    first = bench.gather("lane")
+    assert len(first) == 4
+    bench.finish("lane", first)
+    assert len(bench.gather("lane")) == 2
+
+
+async def test_an_order_is_overtaken_a_bounded_number_of_times(nursery):
+    bench = Bench(nursery, overtake_max=3)
+    await bench.ask(2, 9)
+    blocker = bench.gather("lane 2")  # holds 2
+    await bench.ask(1, 2)  # must wait for 2
+    overtakers = 0
+    for _ in range(10):
+        await bench.ask(1, 3)
+        batch = bench.gather("lane 1")
+        overtakers += len(batch)
+        if batch:
+            bench.finish("lane 1", batch)
+    assert overtakers <= 4
+    bench.finish("lane 2", blocker)
+    assert (1, 2) in pairs(bench.gather("lane 1"))
+
+
+async def test_a_withdrawn_order_is_dropped_before_work(nursery):
+    bench = Bench(nursery)
+    with trio.move_on_after(0.01):
+        await bench.coordinator.ask(order(1, 2))
+    assert bench.gather("lane") == []
+    assert bench.coordinator.statistics().waiting == 0
+    assert bench.registry.statistics().idle == 2
+
+
+async def test_an_order_that_was_taken_goes_on_without_its_sender(nursery):
+    bench = Bench(nursery)
+    batch: list = []
+    async with trio.open_nursery() as inner:
+        inner.start_soon(bench.coordinator.ask, order(1, 2))
+        await trio.testing.wait_all_tasks_blocked()
+        batch = bench.gather("lane")
+        inner.cancel_scope.cancel()
+    assert len(batch) == 1
+    bench.finish("lane", batch)
+    assert bench.coordinator.statistics().in_flight == 0
+
+
+async def test_a_deadline_ends_the_wait(nursery):
+    bench = Bench(nursery)
+    with pytest.raises(DeadlineExceeded):
+        await bench.coordinator.ask(order(1, 2), deadline=trio.current_time() + 0.01)
+    assert bench.gather("lane") == []
+
+
+async def test_full_mailboxes_and_a_full_house_are_overloaded(nursery):
+    bench = Bench(nursery, registry={"mailbox_max": 2}, waiting_max=3)
+    for target in (2, 3, 4):
+        await bench.ask(1, target)
+    assert bench.outcomes == [(1, 4, Code.OVERLOADED)]
+    await bench.ask(5, 6)
+    await bench.ask(7, 8)
+    assert bench.outcomes[1:] == [(7, 8, Code.OVERLOADED)]
+    assert bench.coordinator.statistics().overloaded == 2
+
+
+async def test_a_crash_fails_what_the_actor_holds_and_nothing_else(nursery):
+    bench = Bench(nursery)
+    await bench.ask(1, 2)
+    await bench.ask(3, 4)
+    bench.coordinator.crash(bench.registry.get(1), RuntimeError("broken"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert bench.outcomes == [(1, 2, Code.UNAVAILABLE)]
+    await bench.ask(1, 2)
+    assert sorted(pairs(bench.gather("lane"))) == [(1, 2), (3, 4)]
+
+
+async def test_a_crash_loop_ends_the_registry():
+    registry = AccountRegistry(intensity=RestartIntensity(max_restarts=2, period_s=60))
+    with pytest.RaisesGroup(RestartIntensityExceeded):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(registry.run)
+            for _ in range(3):
+                registry.crash(registry.get(1), RuntimeError("broken"))
+            await trio.sleep(1)
+
+
+async def test_closing_refuses_new_orders_and_lets_the_rest_finish(nursery):
+    bench = Bench(nursery)
+    await bench.ask(1, 2)
+    bench.coordinator.close()
+    await bench.ask(3, 4)
+    assert bench.outcomes == [(3, 4, Code.SHUTTING_DOWN)]
+    batch = await bench.coordinator.take("lane")
+    bench.finish("lane", batch)
+    assert await bench.coordinator.take("lane") == []
+
+
+async def test_unanswered_orders_of_a_failed_lane_are_unavailable(nursery):
+    bench = Bench(nursery)
+    await bench.ask(1, 2)
+    batch = bench.gather("lane")
+    with pytest.raises(RuntimeError), bench.coordinator.leased("lane", batch):
+        raise RuntimeError
+    await trio.testing.wait_all_tasks_blocked()
+    assert bench.outcomes == [(1, 2, Code.UNAVAILABLE)]
+    await bench.ask(1, 2)
+    assert len(bench.gather("lane")) == 1
+
+
+async def test_idle_actors_are_let_go(nursery):
+    bench = Bench(nursery, registry={"idle_max": 10})
+    for number in range(100):
+        await bench.ask(2 * number + 1, 2 * number + 2)
+        bench.finish("lane", bench.gather("lane"))
+    statistics = bench.registry.statistics()
+    assert statistics.actors == statistics.idle == 10
+
+
+async def test_random_traffic_over_lanes_answers_everybody(nursery):
+    """Whatever is asked and withdrawn, everything ends, leases never overlap, and nothing is left."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    bench = Bench(nursery, batch_max=8, overtake_max=5)
+    held: set[int] = set()
+    answered = withdrawn = 0
+
+    async def lane(name: str) -> None:
+        while batch := await bench.coordinator.take(name):
+            accounts = {account for pair in pairs(batch) for account in pair}
+            assert not accounts & held
+            held.update(accounts)
+            with bench.coordinator.leased(name, batch):
+                for _ in range(rng.randrange(4)):
+                    await trio.lowlevel.checkpoint()
+                for message in batch:
+                    message.answer(DONE)
+                held.difference_update(accounts)
+
+    async def asker() -> None:
+        nonlocal answered, withdrawn
+        for _ in range(50):
+            with trio.CancelScope() as scope:
+                if rng.random() < 0.2:
+                    scope.deadline = trio.current_time() + rng.random() * 0.001
+                await bench.coordinator.ask(order(rng.randint(1, 12), rng.randint(1, 12)))
+                answered += 1
+            withdrawn += scope.cancelled_caught
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as lanes:
+            for number in range(3):
+                lanes.start_soon(lane, f"lane {number}")
+            async with trio.open_nursery() as askers:
+                for _ in range(40):
+                    askers.start_soon(asker)
+            bench.coordinator.close()
+    assert answered + withdrawn == 2_000
+    statistics = bench.coordinator.statistics()
+    assert statistics.waiting == statistics.in_flight == 0
+    assert bench.registry.statistics().actors == bench.registry.statistics().idle

@@ -1,0 +1,56 @@
+"""One table: what each code of the contract is as an HTTP status and as a gRPC status."""
+
+from __future__ import annotations
+
+from domain.errors import Code
+
+# gRPC's numbers, https://grpc.io/docs/guides/status-codes/
+OK = 0
+CANCELLED = 1
+UNKNOWN = 2
+INVALID_ARGUMENT = 3
+DEADLINE_EXCEEDED = 4
+NOT_FOUND = 5
+ALREADY_EXISTS = 6
+PERMISSION_DENIED = 7
+RESOURCE_EXHAUSTED = 8
+FAILED_PRECONDITION = 9
+UNIMPLEMENTED = 12
+INTERNAL = 13
+UNAVAILABLE = 14
+UNAUTHENTICATED = 16
+
+_STATUSES: dict[Code, tuple[int, int]] = {
+    Code.INVALID_ARGUMENT: (400, INVALID_ARGUMENT),
+    Code.UNAUTHENTICATED: (401, UNAUTHENTICATED),
+    Code.INVALID_TOKEN: (401, UNAUTHENTICATED),
+    Code.TOKEN_EXPIRED: (401, UNAUTHENTICATED),
+    Code.SESSION_REVOKED: (401, UNAUTHENTICATED),
+    Code.PERMISSION_DENIED: (403, PERMISSION_DENIED),
+    Code.EMAIL_NOT_VERIFIED: (403, PERMISSION_DENIED),
+    Code.NOT_FOUND: (404, NOT_FOUND),
+    Code.ALREADY_EXISTS: (409, ALREADY_EXISTS),
+    Code.INSUFFICIENT_FUNDS: (422, FAILED_PRECONDITION),
+    Code.CURRENCY_MISMATCH: (422, FAILED_PRECONDITION),
+    Code.SAME_ACCOUNT: (422, FAILED_PRECONDITION),
+    Code.ACCOUNT_CLOSED: (422, FAILED_PRECONDITION),
+    Code.ACCOUNT_FROZEN: (422, FAILED_PRECONDITION),
+    Code.IDEMPOTENCY_KEY_REUSED: (422, FAILED_PRECONDITION),
+    Code.RATE_LIMITED: (429, RESOURCE_EXHAUSTED),
+    Code.OVERLOADED: (429, RESOURCE_EXHAUSTED),
+    Code.SHUTTING_DOWN: (503, UNAVAILABLE),
+    Code.UNAVAILABLE: (503, UNAVAILABLE),
+    Code.DEADLINE_EXCEEDED: (504, DEADLINE_EXCEEDED),
+    Code.INTERNAL: (500, INTERNAL),
+}
+assert _STATUSES.keys() == set(Code)
+
+
+def http_status(code: Code) -> int:
+    """The HTTP status of a code."""
+    return _STATUSES[code][0]
+
+
+def grpc_status(code: Code) -> int:
+    """The gRPC status number of a code."""
+    return _STATUSES[code][1]

@@ -1,0 +1,394 @@
+"""One gRPC connection: h2 keeps the protocol, Trio does the waiting.
+
+A reader task turns what arrives into calls; each call runs in a task of its own, and is cancelled by the
+client's reset, by its deadline, or by the connection's end. Everything is bounded: streams, metadata,
+messages, what is sent and not read, and the frames by which a peer makes work for nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+import trio
+
+from domain.errors import DeadlineExceeded
+from transport import errors
+from transport.grpc.call import Call, Method
+from transport.grpc.framing import frame
+from transport.grpc.hpack import ConstantEncoder
+from transport.grpc.limits import Flooded, GrpcLimits, IdleFrames
+from transport.grpc.status import SUCCESS, Headers, RpcFailed, trailers_of
+from transport.grpc.writer import Writer
+
+log = logging.getLogger(__name__)
+
+RECEIVE_BYTES = 64 * 1024
+STREAM_ID_MAX = 2**31 - 1
+DRAIN_PING = b"draining"
+HEADERS: Headers = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+WRONG_CONTENT_TYPE: Headers = [(b":status", b"415")]
+
+CONFIG = h2.config.H2Configuration(
+    client_side=False,
+    header_encoding=None,
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+    validate_inbound_headers=False,
+    normalize_inbound_headers=False,
+)
+
+
+class _H2(h2.connection.H2Connection):
+    """h2, remembering fewer of the streams that have ended than the 65,536 it would."""
+
+    MAX_CLOSED_STREAMS = 1_024
+
+
+class GrpcConnection:
+    """Serves one accepted stream. `methods` are by path; `counted` is told +1 and -1 for every call."""
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        methods: Mapping[bytes, Method],
+        limits: GrpcLimits,
+        counted: Callable[[int], None],
+    ) -> None:
+        self._stream = stream
+        self._methods = methods
+        self._limits = limits
+        self._counted = counted
+        self._peer = _peer_name(stream)
+        self._h2 = _H2(CONFIG)
+        self._h2.encoder = ConstantEncoder()  # type: ignore[assignment]
+        self._calls: dict[int, Call] = {}
+        self._writer = Writer(stream, self._h2, limits)
+        self._idle_frames = IdleFrames(limits)
+        self._windows = trio.lowlevel.ParkingLot()
+        self._drain_acknowledged = trio.Event()
+        self._last_stream_id = STREAM_ID_MAX
+        self._giving_up = False
+
+    async def run(self) -> None:
+        """Serve until either side ends the connection."""
+        self._h2.local_settings = h2.settings.Settings(
+            client=False,
+            initial_values={
+                h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.streams_max,
+                h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: self._limits.metadata_max_bytes,
+            },
+        )
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(self._limits.window_bytes)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._write)
+                await self._read()
+                for call in self._calls.values():
+                    call.reset = True
+                nursery.cancel_scope.cancel()
+        finally:
+            self._counted(-len(self._calls))
+            self._calls.clear()
+            await trio.aclose_forcefully(self._stream)
+
+    async def drain(self) -> None:
+        """Say goodbye as RFC 9113 6.8 asks: all may come; a round trip later, no more than has come."""
+        self._writer.goaway(STREAM_ID_MAX)
+        self._h2.ping(DRAIN_PING)
+        self._writer.flush()
+        with trio.move_on_after(self._limits.drain_round_trip_s):
+            await self._drain_acknowledged.wait()
+        self._last_stream_id = self._h2.highest_inbound_stream_id
+        self._writer.goaway(self._last_stream_id)
+        self._writer.flush()
+        self._close_when_done()
+
+    # Reading
+
+    async def _read(self) -> None:
+        with trio.move_on_after(self._limits.preface_timeout_s) as preface:
+            if not await self._receive():
+                return
+        if preface.cancelled_caught:
+            return
+        while await self._receive():
+            pass
+
+    async def _receive(self) -> bool:
+        try:
+            data = await self._stream.receive_some(RECEIVE_BYTES)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+        if not data:
+            return False
+        try:
+            for event in self._h2.receive_data(bytes(data)):
+                self._dispatch(event)
+        except (h2.exceptions.ProtocolError, Flooded) as error:
+            await self._give_up(error)
+            return False
+        self._writer.flush()
+        await self._writer.wait_for_room()
+        return True
+
+    def _dispatch(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.RequestReceived():
+                self._begin(event)
+            case h2.events.DataReceived():
+                self._take_data(event)
+            case h2.events.StreamEnded():
+                self._half_close(event.stream_id)
+            case h2.events.StreamReset():
+                self._idle_frames.count()
+                call = self._calls.get(event.stream_id or 0)
+                if call is not None:
+                    call.reset = True
+                    call.scope.cancel()
+                    self._windows.unpark_all()
+                    if not self._is_running(call):
+                        self._end(call)
+            case h2.events.WindowUpdated():
+                self._windows.unpark_all()
+            case h2.events.RemoteSettingsChanged():
+                self._idle_frames.count()
+                self._windows.unpark_all()
+            case h2.events.PingReceived():
+                self._idle_frames.count()
+            case h2.events.PingAckReceived():
+                if event.ping_data == DRAIN_PING:
+                    self._drain_acknowledged.set()
+
+    def _begin(self, event: h2.events.RequestReceived) -> None:
+        stream_id, headers = event.stream_id, event.headers
+        assert stream_id is not None
+        if stream_id > self._last_stream_id:
+            self._h2.reset_stream(stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+            return
+        values = dict(headers)
+        if not values.get(b"content-type", b"").startswith(b"application/grpc"):
+            self._h2.send_headers(stream_id, WRONG_CONTENT_TYPE, end_stream=True)
+            return
+        method = self._methods.get(values.get(b":path", b""))
+        problem = None
+        if method is None:
+            path = values.get(b":path", b"").decode("latin-1")
+            problem = RpcFailed(errors.UNIMPLEMENTED, f"there is no method {path}")
+        elif sum(len(name) + len(value) + 32 for name, value in headers) > self._limits.metadata_max_bytes:
+            problem = RpcFailed(
+                errors.RESOURCE_EXHAUSTED, f"metadata may have {self._limits.metadata_max_bytes} bytes at most"
+            )
+        if problem is not None or method is None:
+            assert problem is not None
+            self._h2.send_headers(stream_id, HEADERS + trailers_of(problem), end_stream=True)
+            self._h2.reset_stream(stream_id, h2.errors.ErrorCodes.NO_ERROR)
+            return
+        call = Call(stream_id, headers, method, self._peer, self._limits.message_max_bytes)
+        self._calls[stream_id] = call
+        self._counted(1)
+        if method.client_streaming or method.server_streaming:
+            self._nursery.start_soon(self._run_streaming, call)
+
+    def _take_data(self, event: h2.events.DataReceived) -> None:
+        stream_id, length = event.stream_id, event.flow_controlled_length
+        assert stream_id is not None
+        assert length is not None
+        call = self._calls.get(stream_id)
+        if call is None:
+            self._acknowledge(stream_id, length)
+            return
+        call.deframer.feed(event.data)
+        if self._is_running(call):
+            call.unacknowledged += length
+            call.arrived()
+            return
+        self._acknowledge(stream_id, length)
+        if call.deframer.size > self._limits.message_max_bytes + self._limits.window_bytes:
+            self._finish(call, RpcFailed(errors.RESOURCE_EXHAUSTED, "the message is too large"))
+
+    def _half_close(self, stream_id: int | None) -> None:
+        call = self._calls.get(stream_id or 0)
+        if call is None:
+            return
+        running = self._is_running(call)
+        call.half_closed = True
+        if running:
+            call.arrived()
+        else:
+            self._nursery.start_soon(self._run_unary, call)
+
+    @staticmethod
+    def _is_running(call: Call) -> bool:
+        method = call.method
+        return method.client_streaming or method.server_streaming or call.half_closed
+
+    def _acknowledge(self, stream_id: int, length: int) -> None:
+        if length:
+            self._h2.acknowledge_received_data(length, stream_id)
+
+    # Calls
+
+    async def _run_unary(self, call: Call) -> None:
+        failure: Exception | None = None
+        body = b""
+        with call.scope:
+            try:
+                response = await call.method.handler(call.only_message(), request=call)
+                body = frame(response.SerializeToString())
+            except Exception as error:  # every failure of a call is told to its client, and ends there
+                failure = error
+        if call.scope.cancelled_caught:
+            failure = DeadlineExceeded()
+        if failure is None and not call.reset and not self._send_at_once(call, body):
+            with call.scope:
+                await self._send_data(call, body)
+        self._finish(call, failure)
+
+    async def _run_streaming(self, call: Call) -> None:
+        failure: Exception | None = None
+        with call.scope:
+            try:
+                await self._stream_through(call)
+            except Exception as error:  # as above
+                failure = error
+        if call.scope.cancelled_caught:
+            failure = DeadlineExceeded()
+        self._finish(call, failure)
+
+    async def _stream_through(self, call: Call) -> None:
+        handler, client_streaming = call.method.handler, call.method.client_streaming
+        async with aclosing(self._messages(call)) as messages:
+            argument = messages if client_streaming else await self._first(messages)
+            if not call.method.server_streaming:
+                response = await handler(argument, request=call)
+                await self._send_data(call, frame(response.SerializeToString()))
+                return
+            async with aclosing(handler(argument, request=call)) as responses:
+                async for response in responses:
+                    await self._send_data(call, frame(response.SerializeToString()))
+
+    async def _messages(self, call: Call) -> AsyncGenerator[Any, None]:
+        while True:
+            raw = call.deframer.next()
+            if raw is not None:
+                yield call.parse(raw)
+                continue
+            # Only now may the client send more: what it has sent is used up, or part of a message.
+            length, call.unacknowledged = call.unacknowledged, 0
+            self._acknowledge(call.stream_id, length)
+            self._writer.flush()
+            if call.half_closed:
+                if not call.deframer.is_empty:
+                    raise RpcFailed(errors.INTERNAL, "the last message is not whole")
+                return
+            call.arrival = trio.Event()
+            await call.arrival.wait()
+
+    @staticmethod
+    async def _first(messages: AsyncGenerator[Any, None]) -> Any:
+        async for message in messages:
+            return message
+        raise RpcFailed(errors.INTERNAL, "the request must be exactly one message")
+
+    # Sending
+
+    def _send_at_once(self, call: Call, body: bytes) -> bool:
+        """Headers and body in one go, where the peer's window has room for it."""
+        h2_, stream_id = self._h2, call.stream_id
+        try:
+            room = min(h2_.local_flow_control_window(stream_id), h2_.max_outbound_frame_size)
+            if len(body) > room:
+                return False
+            h2_.send_headers(stream_id, HEADERS)
+            h2_.send_data(stream_id, body)
+        except h2.exceptions.ProtocolError:  # the stream or the connection went away
+            call.reset = True
+        call.headers_sent = True
+        return True
+
+    async def _send_data(self, call: Call, data: bytes) -> None:
+        h2_, stream_id = self._h2, call.stream_id
+        view = memoryview(data)
+        try:
+            if not call.headers_sent:
+                call.headers_sent = True
+                h2_.send_headers(stream_id, HEADERS)
+            while view and not call.reset:
+                room = min(h2_.local_flow_control_window(stream_id), h2_.max_outbound_frame_size, len(view))
+                if room <= 0:
+                    await self._windows.park()
+                    continue
+                h2_.send_data(stream_id, view[:room].tobytes())
+                view = view[room:]
+                self._writer.flush()
+                await self._writer.wait_for_room()
+        except h2.exceptions.ProtocolError:
+            call.reset = True
+
+    def _finish(self, call: Call, failure: Exception | None) -> None:
+        trailers = SUCCESS if failure is None else trailers_of(failure)
+        if call.trailers:
+            trailers = trailers + call.trailers
+        if not call.reset:
+            try:
+                headers = trailers if call.headers_sent else HEADERS + trailers
+                self._h2.send_headers(call.stream_id, headers, end_stream=True)
+                if not call.half_closed:
+                    self._h2.reset_stream(call.stream_id, h2.errors.ErrorCodes.NO_ERROR)
+            except h2.exceptions.ProtocolError:
+                log.debug("stream %d was gone before its end", call.stream_id)
+        self._end(call)
+        self._writer.flush()
+
+    def _end(self, call: Call) -> None:
+        if call.unacknowledged:
+            self._acknowledge(call.stream_id, call.unacknowledged)
+        if self._calls.pop(call.stream_id, None) is not None:
+            self._counted(-1)
+        self._close_when_done()
+
+    # Ending
+
+    async def _write(self) -> None:
+        await self._writer.run()
+        if not self._giving_up:
+            self._nursery.cancel_scope.cancel()
+
+    async def _give_up(self, error: Exception) -> None:
+        self._giving_up = True
+        if isinstance(error, Flooded):
+            self._h2.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+        for call in self._calls.values():
+            call.reset = True
+        # What the peer has sent and we have not read would turn our closing into a reset, and the reset would
+        # overtake the GOAWAY that says why.
+        with trio.move_on_after(self._limits.drain_round_trip_s):
+            await self._writer.wait_ended()
+            try:
+                await self._stream.send_eof()
+                while await self._stream.receive_some(RECEIVE_BYTES):
+                    pass
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+
+    def _close_when_done(self) -> None:
+        if self._last_stream_id != STREAM_ID_MAX and not self._calls:
+            self._writer.end()
+
+
+def _peer_name(stream: trio.SocketStream) -> str:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except (OSError, IndexError):
+        return ""

@@ -1,0 +1,45 @@
+"""`grpc.health.v1.Health`: what Kubernetes and load balancers ask."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+import trio
+
+from transport import errors
+from transport.grpc import compat
+from transport.grpc.status import RpcFailed
+
+from proto.grpc.health.v1 import health_pb2 as pb  # isort: skip
+from proto.grpc.health.v1.health_grpc import HealthServicer  # isort: skip
+
+assert compat
+
+
+class Health(HealthServicer):
+    """SERVING for the server ("") and each service, until `drain`."""
+
+    def __init__(self, services: Iterable[str]) -> None:
+        self._services = {"", *services}
+        self._status = pb.HealthCheckResponse.SERVING
+        self._changed = trio.Event()
+
+    def drain(self) -> None:
+        """NOT_SERVING from now on; watchers are told at once."""
+        self._status = pb.HealthCheckResponse.NOT_SERVING
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def Check(self, input_message: pb.HealthCheckRequest) -> pb.HealthCheckResponse:
+        if input_message.service not in self._services:
+            raise RpcFailed(errors.NOT_FOUND, "unknown service")
+        return pb.HealthCheckResponse(status=self._status)
+
+    async def Watch(self, input_message: pb.HealthCheckRequest) -> AsyncIterator[pb.HealthCheckResponse]:
+        known = input_message.service in self._services
+        while True:
+            changed = self._changed
+            yield pb.HealthCheckResponse(
+                status=self._status if known else pb.HealthCheckResponse.SERVICE_UNKNOWN
+            )
+            await changed.wait()

@@ -1,0 +1,45 @@
+"""Bounds of one gRPC connection, and the count of frames by which a peer makes work for nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import trio
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcLimits:
+    """Every bound of a connection. Idle frames are resets, pings and settings."""
+
+    streams_max: int = 1_000
+    metadata_max_bytes: int = 16 * 1024
+    message_max_bytes: int = 4 * 1024 * 1024
+    window_bytes: int = 1024 * 1024
+    unsent_max_bytes: int = 256 * 1024
+    preface_timeout_s: float = 10.0
+    send_timeout_s: float = 60.0
+    drain_round_trip_s: float = 1.0
+    idle_frames_max: int = 1_000
+    idle_frames_period_s: float = 1.0
+
+
+class Flooded(Exception):
+    """The peer sends more idle frames than any honest one would."""
+
+
+class IdleFrames:
+    """Counts them, within a period."""
+
+    def __init__(self, limits: GrpcLimits) -> None:
+        self._limits = limits
+        self._count = 0
+        self._since = trio.current_time()
+
+    def count(self) -> None:
+        """One more; raises Flooded when it is one too many."""
+        now = trio.current_time()
+        if now - self._since > self._limits.idle_frames_period_s:
+            self._count, self._since = 0, now
+        self._count += 1
+        if self._count > self._limits.idle_frames_max:
+            raise Flooded

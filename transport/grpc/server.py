@@ -1,0 +1,108 @@
+"""The gRPC server: listens on one address and nowhere else, serves connections, drains them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from transport.grpc.call import Method
+from transport.grpc.connection import GrpcConnection
+from transport.grpc.limits import GrpcLimits
+
+from transport.grpc import compat  # isort: skip
+from purerpc.rpc import Cardinality  # isort: skip
+from purerpc.server import Service  # isort: skip
+
+log = logging.getLogger(__name__)
+
+assert compat
+CONNECTIONS_MAX = 2_000
+BACKLOG = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcStatistics:
+    """Connections and calls now, and calls since the start."""
+
+    connections: int
+    calls: int
+    received: int
+
+
+class GrpcServer:
+    """One supervised child, until stopped."""
+
+    def __init__(self, services: Iterable[Service], address: str, *, limits: GrpcLimits | None = None) -> None:
+        self._methods = {path: method for service in services for path, method in _methods(service)}
+        self._address = address
+        self._limits = limits or GrpcLimits()
+        self._connections: set[GrpcConnection] = set()
+        self._calls = 0
+        self._received = 0
+        self._stop = trio.Event()
+        self.port = 0
+        self.listening = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen, report ready, serve; once stopped, end when the last call has been answered."""
+        self._stop = trio.Event()
+        host, _, port = self._address.rpartition(":")
+        listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=BACKLOG)
+        self.port = listeners[0].socket.getsockname()[1]
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(_serve, self._handle, listeners, connections)
+                self.listening.set()
+                task_status.started()
+                await self._stop.wait()
+                accepting.cancel_scope.cancel()
+            for connection in self._connections:
+                connections.start_soon(connection.drain)
+
+    def stop(self) -> None:
+        """Close the listeners, say goodbye to every client, finish what is in flight."""
+        self._stop.set()
+
+    def statistics(self) -> GrpcStatistics:
+        """A snapshot."""
+        return GrpcStatistics(len(self._connections), self._calls, self._received)
+
+    async def _handle(self, stream: trio.SocketStream) -> None:
+        if len(self._connections) >= CONNECTIONS_MAX:
+            await trio.aclose_forcefully(stream)
+            return
+        connection = GrpcConnection(stream, self._methods, self._limits, self._count)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        except Exception:  # a defect on one connection must not end the others
+            log.exception("a gRPC connection failed")
+        finally:
+            self._connections.discard(connection)
+
+    def _count(self, change: int) -> None:
+        self._calls += change
+        if change > 0:
+            self._received += change
+
+
+async def _serve(handler: Any, listeners: list[trio.SocketListener], nursery: trio.Nursery) -> None:
+    await trio.serve_listeners(handler, listeners, handler_nursery=nursery)
+
+
+def _methods(service: Service) -> Iterable[tuple[bytes, Method]]:
+    for name, (handler, signature) in service.methods.items():
+        cardinality = signature.cardinality
+        yield (
+            f"/{service.name}/{name}".encode(),
+            Method(
+                handler,
+                signature.request_type.FromString,
+                cardinality in (Cardinality.STREAM_UNARY, Cardinality.STREAM_STREAM),
+                cardinality in (Cardinality.UNARY_STREAM, Cardinality.STREAM_STREAM),
+            ),
+        )

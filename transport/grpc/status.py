@@ -1,0 +1,72 @@
+"""How a call ends: a status, told in trailers."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from urllib.parse import quote
+
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+
+from domain.errors import Code, InvalidArgument, ServiceError
+from transport import errors
+from transport.request_id import new_request_id
+
+log = logging.getLogger(__name__)
+
+Headers = list[tuple[bytes, bytes]]
+
+# grpc-message is percent-encoded where it is not printable ASCII, or a percent sign.
+MESSAGE_SAFE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+SUCCESS: Headers = [(b"grpc-status", b"0")]
+
+
+class RpcFailed(Exception):
+    """A call ends with a status that is gRPC's own business and has no code of the contract."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def trailers_of(error: Exception) -> Headers:
+    """The trailers that tell a client of `error`; of a defect nothing but a request id."""
+    if isinstance(error, RpcFailed):
+        return _trailers(error.status, error.message)
+    if isinstance(error, ServiceError):
+        return _service_error(error)
+    request_id = new_request_id()
+    log.error("request %s failed", request_id, exc_info=error)
+    return [
+        *_trailers(errors.INTERNAL, f"internal error, request id {request_id}"),
+        (b"error-code", Code.INTERNAL.value.encode()),
+        (b"request-id", request_id.encode()),
+    ]
+
+
+def _service_error(error: ServiceError) -> Headers:
+    number = errors.grpc_status(error.code)
+    trailers = [*_trailers(number, error.message), (b"error-code", error.code.value.encode())]
+    status = status_pb2.Status(code=number, message=error.message)
+    if isinstance(error, InvalidArgument) and error.fields:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.message)
+            for each in error.fields
+        ]
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=violations))
+    if error.retry_after_s is not None:
+        trailers.append((b"retry-after", str(error.retry_after_s).encode()))
+        delay = Duration(seconds=error.retry_after_s)
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    if status.details:
+        encoded = base64.b64encode(status.SerializeToString()).rstrip(b"=")
+        trailers.append((b"grpc-status-details-bin", encoded))
+    return trailers
+
+
+def _trailers(status: int, message: str) -> Headers:
+    encoded = quote(message, safe=MESSAGE_SAFE).encode()
+    return [(b"grpc-status", str(status).encode()), (b"grpc-message", encoded)]
