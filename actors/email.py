@@ -152,7 +152,7 @@ class EmailActor:
 
     async def _read(self, block_s: float) -> QueuedMail | None:
         # Cancelled only by `stop`: what Redis may have handed over unseen is given back by `leave`.
-        with trio.CancelScope() as self._waiting:
+        with self._until_stopped():
             mails = await self._queue.read(1, block_s=block_s)
             return mails[0] if mails else None
         return None
@@ -214,8 +214,15 @@ class EmailActor:
             log.warning("left the mail queue without saying so: %s", fault)
 
     async def _sleep(self, pause_s: float) -> None:
-        with trio.CancelScope() as self._waiting:
+        with self._until_stopped():
             await trio.sleep(pause_s)
+
+    def _until_stopped(self) -> trio.CancelScope:
+        # Cancelled already when `stop` came first, while nothing was there for it to cancel.
+        self._waiting = trio.CancelScope()
+        if self._stopping:
+            self._waiting.cancel()
+        return self._waiting
 
     def _pause_s(self, failures: int, first_s: float, factor: float, most_s: float) -> float:
         ceiling_s = min(most_s, first_s * factor ** min(failures - 1, 16))

@@ -66,6 +66,9 @@ class Echo:
         async for message in messages:
             yield StringValue(value=message.value.upper())
 
+    async def large(self, message: StringValue) -> StringValue:
+        return StringValue(value="x" * 300_000)
+
     async def flood(self, message: StringValue) -> AsyncIterator[StringValue]:
         while True:
             self.streamed += 1
@@ -78,6 +81,7 @@ class Echo:
             ("wait", Cardinality.UNARY_UNARY),
             ("fail", Cardinality.UNARY_UNARY),
             ("chat", Cardinality.STREAM_STREAM),
+            ("large", Cardinality.UNARY_UNARY),
             ("flood", Cardinality.UNARY_STREAM),
         ):
             service.add_method(name, getattr(self, name), RPCSignature(cardinality, StringValue, StringValue))
@@ -230,6 +234,23 @@ async def test_a_call_is_answered_with_trailers(bench):
         trailers = await client.trailers(stream_id)
         assert (trailers[":status"], trailers["grpc-status"]) == ("200", "0")
         assert client.data(stream_id) == frame(StringValue(value="hi").SerializeToString())
+
+
+async def test_an_answer_larger_than_the_window_arrives_whole(bench):
+    async with bench.client() as client:
+        stream_id = await client.call("large")
+        assert (await client.trailers(stream_id))["grpc-status"] == "0"
+        assert len(client.data(stream_id)) > 300_000
+
+
+async def test_an_answer_that_its_client_does_not_read_ends_at_its_deadline(bench):
+    async with bench.client() as client:
+        client.unread = frozenset({1})
+        stream_id = await client.call("large", b"", ("grpc-timeout", "200m"))
+        assert stream_id == 1
+        assert (await client.trailers(stream_id))["grpc-status"] == "4"
+    async with bench.client() as client:
+        assert (await client.trailers(await client.call("say")))["grpc-status"] == "0"
 
 
 async def test_a_defect_tells_a_request_id_and_nothing_else(bench):

@@ -241,18 +241,16 @@ class GrpcConnection:
 
     async def _run_unary(self, call: Call) -> None:
         failure: Exception | None = None
-        body = b""
         with call.scope:
             try:
                 response = await call.method.handler(call.only_message(), request=call)
                 body = frame(response.SerializeToString())
+                if not self._send_at_once(call, body):
+                    await self._send_data(call, body)
             except Exception as error:  # every failure of a call is told to its client, and ends there
                 failure = error
         if call.scope.cancelled_caught:
             failure = DeadlineExceeded()
-        if failure is None and not call.reset and not self._send_at_once(call, body):
-            with call.scope:
-                await self._send_data(call, body)
         self._finish(call, failure)
 
     async def _run_streaming(self, call: Call) -> None:
