@@ -11,6 +11,7 @@ that is away): an exception under `ServiceError`:
      ├── NotFound              not there, or not yours: nobody learns which
      ├── AlreadyExists
      ├── KeyReused             the idempotency key came before with another body
+     ├── RateLimited           too often; come back after `retry_after_s`
      ├── Overloaded            a bound was reached; come back after `retry_after_s`
      ├── Unavailable           the database is away, or we are shutting down (code says which)
      └── DeadlineExceeded      the caller's time ran out before the work was done
@@ -114,6 +115,13 @@ class KeyReused(ServiceError):
 
     def __init__(self) -> None:
         super().__init__(Code.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used for a different request")
+
+
+class RateLimited(ServiceError):
+    """The caller does this too often; nothing was done."""
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__(Code.RATE_LIMITED, "too many attempts, try again later", retry_after_s=retry_after_s)
 
 
 class Overloaded(ServiceError):

@@ -1,8 +1,9 @@
-"""People and their sessions, as values."""
+"""People, their sessions and what happens to both, as values."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,8 +20,15 @@ class User(NamedTuple):
     created_at: datetime
 
 
+class Client(NamedTuple):
+    """Where a request came from: the address believed, and what the client says of itself."""
+
+    address: str
+    user_agent: str
+
+
 class Session(NamedTuple):
-    """A login that may be renewed; the refresh token itself is stored nowhere, only its SHA-256."""
+    """A login that may be renewed; the refresh token itself is stored nowhere, only the newest one's SHA-256."""
 
     id: UUID
     username: str
@@ -28,11 +36,12 @@ class Session(NamedTuple):
     user_agent: str
     client_address: str
     created_at: datetime
+    last_used_at: datetime
     expires_at: datetime
 
 
-class EmailVerification(NamedTuple):
-    """A link mailed to prove an address; the code is stored as its SHA-256."""
+class MailedSecret(NamedTuple):
+    """A link mailed to prove an address or to reset a password; its code is stored as its SHA-256."""
 
     id: UUID
     username: str
@@ -40,3 +49,33 @@ class EmailVerification(NamedTuple):
     secret_hash: bytes
     created_at: datetime
     expires_at: datetime
+
+
+class SecurityEventKind(StrEnum):
+    """What an administrator would want to have seen."""
+
+    USER_CREATED = "user_created"
+    LOGIN = "login"
+    LOGIN_FAILED = "login_failed"
+    LOGOUT = "logout"
+    SESSION_REVOKED = "session_revoked"
+    REFRESH_REUSED = "refresh_reused"
+    ROLES_CHANGED = "roles_changed"
+    PASSWORD_CHANGED = "password_changed"
+    PASSWORD_RESET_REQUESTED = "password_reset_requested"
+    EMAIL_CHANGED = "email_changed"
+    EMAIL_VERIFIED = "email_verified"
+    VERIFICATION_REQUESTED = "verification_requested"
+
+
+class SecurityEvent(NamedTuple):
+    """Something that happened to a user's identity. `actor` is who did it, where somebody is known to have."""
+
+    id: int
+    created_at: datetime
+    kind: str
+    username: str | None
+    actor: str | None
+    client_address: str
+    user_agent: str
+    detail: str

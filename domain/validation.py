@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from domain.common_passwords import COMMON_PASSWORDS
 from domain.errors import FieldError, InvalidArgument
 from domain.ledger import AMOUNT_MAX
+from domain.policy import Role
 
 ID_MAX = 2**63 - 1
 NAME_MAX = 100
@@ -16,6 +18,7 @@ PASSWORD_MIN, PASSWORD_MAX = 8, 128
 _USERNAME = re.compile(r"[a-z0-9_]{3,32}")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ROLES = tuple(role.value for role in Role)
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -32,10 +35,15 @@ def username(value: str) -> str | None:
 
 
 def password(value: str) -> str | None:
-    """Any 8 to 128 characters; nothing is cut off or normalised."""
-    if PASSWORD_MIN <= len(value) <= PASSWORD_MAX:
-        return None
-    return f"must be {PASSWORD_MIN} to {PASSWORD_MAX} characters"
+    """Any 8 to 128 characters, but not what everybody chooses; nothing is cut off or normalised."""
+    if not PASSWORD_MIN <= len(value) <= PASSWORD_MAX:
+        return f"must be {PASSWORD_MIN} to {PASSWORD_MAX} characters"
+    return "is one of the most common passwords" if value.casefold() in COMMON_PASSWORDS else None
+
+
+def role(value: str) -> str | None:
+    """One of the roles there are."""
+    return None if value in _ROLES else f"must be one of {', '.join(_ROLES)}"
 
 
 def full_name(value: str) -> str | None:

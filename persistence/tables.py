@@ -56,13 +56,13 @@ users = Table(
         ARRAY(Text),
         nullable=False,
         server_default=text("'{depositor}'"),
-        comment="Any of depositor, banker, admin",
+        comment="Any of depositor, banker, admin, auditor; who has none is disabled",
     ),
     Column("password_changed_at", Time, nullable=False, server_default=func.now()),
     Column("created_at", Time, nullable=False, server_default=func.now()),
     CheckConstraint("username ~ '^[a-z0-9_]{3,32}$'", name="username"),
     CheckConstraint(
-        "roles <@ array['depositor', 'banker', 'admin']::text[] and array_position(roles, null) is null",
+        "roles <@ array['depositor', 'banker', 'admin', 'auditor']::text[] and array_position(roles, null) is null",
         name="roles",
     ),
     comment="Everybody who can log in",
@@ -74,16 +74,18 @@ sessions = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("username", ForeignKey("users.username"), nullable=False, index=True),
-    Column("refresh_token_hash", LargeBinary, nullable=False, comment="SHA-256; the token itself is nowhere"),
+    Column("refresh_token_hash", LargeBinary, nullable=False, comment="SHA-256 of the newest; it is nowhere itself"),
     Column("user_agent", Text, nullable=False),
     Column("client_address", Text, nullable=False),
     Column("created_at", Time, nullable=False, server_default=func.now()),
-    Column("expires_at", Time, nullable=False),
+    Column("last_used_at", Time, nullable=False, server_default=func.now(), comment="Login or newest renewal"),
+    Column("expires_at", Time, nullable=False, comment="The end that renewal does not move"),
     Column("ended_at", Time, comment="Set when the session was ended before its time"),
     UniqueConstraint("refresh_token_hash"),
     CheckConstraint("expires_at > created_at", name="expires_at"),
     comment="Logins that may be renewed until they expire or are ended",
 )
+Index("sessions_ended_at_idx", sessions.c.ended_at, postgresql_where=sessions.c.ended_at.is_not(None))
 
 email_verifications = Table(
     "email_verifications",
@@ -98,6 +100,35 @@ email_verifications = Table(
     CheckConstraint("expires_at > created_at", name="expires_at"),
     comment="Links mailed to prove that an address can be read by its user",
 )
+
+password_resets = Table(
+    "password_resets",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("username", ForeignKey("users.username"), nullable=False, index=True),
+    Column("email", Text, nullable=False, comment="The address it was mailed to"),
+    Column("secret_hash", LargeBinary, nullable=False, comment="SHA-256 of the code in the mail"),
+    Column("created_at", Time, nullable=False, server_default=func.now()),
+    Column("expires_at", Time, nullable=False),
+    Column("used_at", Time),
+    CheckConstraint("expires_at > created_at", name="expires_at"),
+    comment="Links mailed to choose a new password",
+)
+
+security_events = Table(
+    "security_events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("created_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("kind", Text, nullable=False, comment="login, login_failed, refresh_reused, roles_changed..."),
+    Column("username", Text, comment="Whom it happened to; null where nobody has the name that was tried"),
+    Column("actor", Text, comment="Who did it; null where nobody was logged in"),
+    Column("client_address", Text, nullable=False, server_default=text("''")),
+    Column("user_agent", Text, nullable=False, server_default=text("''")),
+    Column("detail", Text, nullable=False, server_default=text("''"), comment="Never a token or a password"),
+    comment="What happened to users' identities; append-only",
+)
+Index("security_events_username_idx", security_events.c.username, security_events.c.id)
 
 accounts = Table(
     "accounts",
@@ -195,7 +226,7 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("kind", Text, nullable=False, comment="verify_email"),
+    Column("kind", Text, nullable=False, comment="What the mail is for"),
     Column("sealed", LargeBinary, comment="The mail, encrypted; gone once relayed"),
     Column("created_at", Time, nullable=False, server_default=func.now()),
     Column("relayed_at", Time, comment="When it was handed to the mail queue"),

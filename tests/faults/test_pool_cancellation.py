@@ -10,6 +10,9 @@ from persistence.faults import DatabaseUnavailable
 from persistence.pool import Pool, open_pool
 
 CANCELLATIONS = 1_000
+IN_A_QUERY_MIN = 50
+"""So many of them must hit a query; the others hit a wait for the pool."""
+ROUNDS_MAX = 50_000
 WORKERS = 16
 BUSY = """
 select count(*) from pg_stat_activity
@@ -21,7 +24,7 @@ async def test_random_cancellations_leave_no_transaction_open(empty_database_url
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    done = 0
+    rounds = cancelled = 0
 
     async def one(pool: Pool) -> None:
         async with pool.transaction() as connection:
@@ -31,14 +34,16 @@ async def test_random_cancellations_leave_no_transaction_open(empty_database_url
                 await connection.execute("insert into t values (1)")
 
     async def worker(pool: Pool) -> None:
-        nonlocal done
-        while done < CANCELLATIONS:
-            done += 1
-            with trio.move_on_after(rng.random() * 0.012):
+        nonlocal rounds, cancelled
+        while cancelled < CANCELLATIONS or pool.statistics().closed < IN_A_QUERY_MIN:
+            rounds += 1
+            assert rounds < ROUNDS_MAX, pool.statistics()
+            with trio.move_on_after(rng.random() * 0.012) as scope:
                 try:
                     await one(pool)
                 except DatabaseUnavailable:
                     continue
+            cancelled += scope.cancelled_caught
 
     async with open_pool(empty_database_url, size_max=6) as pool:
         async with pool.connection() as connection:
@@ -58,4 +63,3 @@ async def test_random_cancellations_leave_no_transaction_open(empty_database_url
         async with trio.open_nursery() as nursery:  # and every place in the pool is good
             for _ in range(12):
                 nursery.start_soon(one, pool)
-        assert pool.statistics().closed > 50, "too few cancellations hit a query to mean anything"
