@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from actors.coordinator import Coordinator
+from application.verified_users import VerifiedUsers
 from domain import validation
-from domain.errors import Code, KeyReused, NotFound, PermissionDenied
+from domain.errors import KeyReused, NotFound
 from domain.ledger import AMOUNT_MAX, Account, Entry, Key, Order, Outcome, Transfer
-from domain.policy import Permission, Principal
-from persistence import accounts, users
-from persistence.connection import Connection
+from domain.policy import Operation, Principal, Scope, check
+from persistence import accounts
 from persistence.faults import UniqueViolation
 from persistence.pool import Pool
 
@@ -45,19 +45,19 @@ class Ledger:
         *,
         settlement_ids: Mapping[str, int],
         currencies: Collection[str],
-        require_verified_email: bool,
+        verified: VerifiedUsers,
     ) -> None:
         self._pool = pool
         self._coordinator = coordinator
         self._settlement_ids = settlement_ids
         self._currencies = frozenset(currencies)
-        self._require_verified_email = require_verified_email
+        self._verified = verified
 
     async def create_account(
         self, principal: Principal, *, currency: str, name: str = "", key: str | None = None
     ) -> Opened:
         """Open an account for the caller. Raises PermissionDenied, InvalidArgument, KeyReused."""
-        _check_may(principal, Permission.OPEN_OWN_ACCOUNT)
+        check(principal, Operation.CREATE_ACCOUNT)
         validation.check(
             (
                 ("currency", validation.currency(currency, self._currencies)),
@@ -65,6 +65,7 @@ class Ledger:
                 _key_problem(key),
             )
         )
+        await self._verified.check(principal.username)
         fingerprint = _fingerprint("create_account", currency, name)
         try:
             return await self._open(principal.username, currency, name, key, fingerprint)
@@ -79,29 +80,25 @@ class Ledger:
                 found = await accounts.find_opening(connection, Key(username, key))
                 if found is not None:
                     return _replayed(found, fingerprint)
-            await self._check_verified(connection, username)
             account = await accounts.open_account(connection, username, currency, name)
             if key is not None:
                 await accounts.remember_opening(connection, Key(username, key), fingerprint, account.id)
         return Opened(account)
 
-    async def _check_verified(self, connection: Connection, username: str) -> None:
-        if not self._require_verified_email:
-            return
-        user = await users.find_user(connection, username)
-        if user is None or not user.is_email_verified:
-            raise PermissionDenied("verify your email address first", Code.EMAIL_NOT_VERIFIED)
-
     async def get_account(self, principal: Principal, account_id: int) -> Account:
-        """One account: the caller's own, or any for a banker. Raises NotFound."""
+        """One account: the caller's own, or any for staff that may read it. Raises NotFound."""
+        return await self._readable(principal, check(principal, Operation.GET_ACCOUNT), account_id)
+
+    async def _readable(self, principal: Principal, scope: Scope, account_id: int) -> Account:
         async with self._pool.connection() as connection:
             account = await accounts.find_account(connection, account_id) if _is_id(account_id) else None
-        if account is None or not _may_read(principal, account.owner):
+        if account is None or (scope is not Scope.ANY and account.owner != principal.username):
             raise NotFound("account")
         return account
 
     async def list_accounts(self, principal: Principal, *, after_id: int, limit: int) -> list[Account]:
         """The caller's accounts, oldest first."""
+        check(principal, Operation.LIST_ACCOUNTS)
         async with self._pool.connection() as connection:
             return await accounts.list_accounts(connection, principal.username, after_id=after_id, limit=limit)
 
@@ -109,7 +106,7 @@ class Ledger:
         self, principal: Principal, account_id: int, *, before_seq: int = SEQ_BEYOND_ALL, limit: int
     ) -> list[Entry]:
         """An account's entries, newest first. Raises NotFound."""
-        await self.get_account(principal, account_id)
+        await self._readable(principal, check(principal, Operation.LIST_ENTRIES), account_id)
         async with self._pool.connection() as connection:
             return await accounts.list_entries(connection, account_id, before_seq=before_seq, limit=limit)
 
@@ -123,7 +120,7 @@ class Ledger:
         deadline: float = math.inf,
     ) -> Outcome:
         """Money in, from the currency's settlement account; bankers only."""
-        return await self._move_bank_money(principal, "deposit", account_id, amount, key, deadline)
+        return await self._move_bank_money(principal, Operation.DEPOSIT, account_id, amount, key, deadline)
 
     async def withdraw(
         self,
@@ -135,24 +132,24 @@ class Ledger:
         deadline: float = math.inf,
     ) -> Outcome:
         """Money out, to the currency's settlement account; bankers only."""
-        return await self._move_bank_money(principal, "withdraw", account_id, amount, key, deadline)
+        return await self._move_bank_money(principal, Operation.WITHDRAW, account_id, amount, key, deadline)
 
     async def _move_bank_money(
         self,
         principal: Principal,
-        operation: Literal["deposit", "withdraw"],
+        operation: Literal[Operation.DEPOSIT, Operation.WITHDRAW],
         account_id: int,
         amount: int,
         key: str | None,
         deadline: float,
     ) -> Outcome:
-        _check_may(principal, Permission.MOVE_BANK_MONEY)
+        scope = check(principal, operation)
         validation.check((("amount", validation.amount(amount)), _key_problem(key)))
-        account = await self.get_account(principal, account_id)
+        account = await self._readable(principal, scope, account_id)
         if account.owner is None:
             raise NotFound("account")
         settlement_id = self._settlement_ids[account.currency]
-        into = operation == "deposit"
+        into = operation is Operation.DEPOSIT
         order = Order(
             from_account_id=settlement_id if into else account_id,
             to_account_id=account_id if into else settlement_id,
@@ -161,7 +158,7 @@ class Ledger:
             requested_by=principal.username,
             owner=None,
             key=None if key is None else Key(principal.username, key),
-            fingerprint=_fingerprint(operation, account_id, amount) if key else b"",
+            fingerprint=_fingerprint(operation.value, account_id, amount) if key else b"",
         )
         return await self._coordinator.ask(order, deadline=deadline)
 
@@ -181,7 +178,7 @@ class Ledger:
         `deadline` is on Trio's clock. Raises InvalidArgument, PermissionDenied, Overloaded, Unavailable,
         DeadlineExceeded; after the last two only the same key tells whether the money moved.
         """
-        _check_may(principal, Permission.MOVE_OWN_MONEY)
+        check(principal, Operation.CREATE_TRANSFER)
         if not (
             _is_id(from_account_id)
             and _is_id(to_account_id)
@@ -191,6 +188,8 @@ class Ledger:
         ):
             self._check_transfer(from_account_id, to_account_id, amount, currency, key)
         username = principal.username
+        if not self._verified.is_known(username):
+            await self._verified.check(username)
         order = Order(
             from_account_id,
             to_account_id,
@@ -219,21 +218,13 @@ class Ledger:
         )
 
     async def get_transfer(self, principal: Principal, transfer_id: int) -> Transfer:
-        """One transfer: for the owner of either side, or a banker. Raises NotFound."""
+        """One transfer: for the owner of either side, or staff that may read it. Raises NotFound."""
+        scope = check(principal, Operation.GET_TRANSFER)
         async with self._pool.connection() as connection:
             found = await accounts.find_transfer(connection, transfer_id) if _is_id(transfer_id) else None
-        if found is None or not any(_may_read(principal, owner) for owner in found[1:]):
+        if found is None or (scope is not Scope.ANY and principal.username not in found[1:]):
             raise NotFound("transfer")
         return found[0]
-
-
-def _check_may(principal: Principal, permission: Permission) -> None:
-    if permission not in principal.permissions:
-        raise PermissionDenied("your roles do not allow this")
-
-
-def _may_read(principal: Principal, owner: str | None) -> bool:
-    return owner == principal.username or Permission.READ_ANY_ACCOUNT in principal.permissions
 
 
 def _is_id(value: int) -> bool:

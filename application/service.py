@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 import trio
 
-from application.identity import Identity
+from application.authentication import Authenticator
 from application.ledger import Ledger
-from application.tokens import Tokens
+from application.security import Security
+from application.sessions import Sessions
+from application.users import Users
 from persistence.faults import DatabaseFault
 from persistence.pool import Pool
 
@@ -49,8 +52,11 @@ class Readiness:
 class Service:
     """What every transport is given."""
 
-    identity: Identity
+    users: Users
+    sessions: Sessions
+    security: Security
     ledger: Ledger
-    tokens: Tokens
+    authenticator: Authenticator
     readiness: Readiness
     request_timeout_s: float = 10.0
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()

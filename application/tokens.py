@@ -1,18 +1,21 @@
 """Access and refresh tokens: PASETO v4.local and JWT (HS256), side by side with the same claims.
 
-What is issued is a setting; both are accepted. The verifier is chosen by the token's own prefix, never by
-what its header wishes, each format has a key of its own, and a token is only ever good for its `typ`.
+What is issued is a setting; both are accepted. Every key has one purpose, a format and a type of token, and an
+id that stands in the token's clear part: in the header of a JWT, in the footer of a PASETO. That part is never
+parsed. It must be, byte for byte, one that we write ourselves, and so says which key to use; whatever else a
+header may wish for (another algorithm, a key of its own, a path) is simply unknown.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 import jwt
@@ -20,7 +23,6 @@ import pyseto
 
 from application.keys import derive
 from domain.errors import Code, Unauthenticated
-from domain.policy import Principal, permissions
 
 ACCESS: Final = "access"
 REFRESH: Final = "refresh"
@@ -30,13 +32,12 @@ TOKEN_MAX_BYTES: Final = 4096
 LEEWAY_S: Final = 30
 VERIFIED_MAX: Final = 10_000
 """Opened tokens remembered."""
-CLAIMS: Final = ("sub", "roles", "sid", "jti", "typ", "iss", "aud", "iat", "nbf", "exp")
+CLAIMS: Final = frozenset({"sub", "roles", "sid", "jti", "typ", "iss", "aud", "iat", "nbf", "exp"})
 _PASETO_PREFIX: Final = "v4.local."
 _JWT_ALGORITHM: Final = "HS256"
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """What a valid token says."""
 
     username: str
@@ -54,29 +55,74 @@ class IssuedToken:
     expires_at: datetime
 
 
+class _Paseto:
+    """One key for one type of token."""
+
+    def __init__(self, secret: bytes, typ: str) -> None:
+        self.typ = typ
+        self._key = pyseto.Key.new(version=4, purpose="local", key=derive(secret, f"paseto/{typ}"))
+        self._footer = json.dumps({"kid": self._key.to_paserk_id()}).encode()
+        self.mark = self.encode(b"").rpartition(".")[2]
+
+    def encode(self, payload: bytes) -> str:
+        return pyseto.encode(self._key, payload=payload, footer=self._footer).decode()
+
+    def decode(self, token: str) -> bytes:
+        try:
+            payload = pyseto.decode(self._key, token).payload
+        except (pyseto.PysetoError, ValueError):
+            raise _invalid() from None
+        assert isinstance(payload, bytes)
+        return payload
+
+
+class _Jwt:
+    """One key for one type of token."""
+
+    def __init__(self, secret: bytes, typ: str) -> None:
+        self.typ = typ
+        self._key = derive(secret, f"jwt/{typ}")
+        self._id = derive(secret, f"jwt/{typ}/id")[:16].hex()
+        self._jws = jwt.PyJWS(algorithms=[_JWT_ALGORITHM])
+        self.mark = self.encode(b"").partition(".")[0]
+
+    def encode(self, payload: bytes) -> str:
+        return self._jws.encode(payload, self._key, _JWT_ALGORITHM, headers={"kid": self._id})
+
+    def decode(self, token: str) -> bytes:
+        try:
+            payload = self._jws.decode(token, self._key, algorithms=[_JWT_ALGORITHM])
+        except jwt.PyJWTError:
+            raise _invalid() from None
+        assert isinstance(payload, bytes)
+        return payload
+
+
 class Tokens:
-    """Issues and verifies. `now` gives the time in UTC."""
+    """Issues and verifies. The first of the `secrets` issues, all of them verify; `now` gives the time in UTC."""
 
     def __init__(
-        self, secret: bytes, *, issue: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, secrets: Sequence[bytes], *, issue: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         if issue not in ("paseto", "jwt"):
             raise ValueError(f"unknown token format {issue!r}")
-        self._issue = issue
         self._now = now
         self._verified: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
-        self._jwt_key = derive(secret, "jwt")
-        self._paseto_key = pyseto.Key.new(version=4, purpose="local", key=derive(secret, "paseto"))
+        keys = [
+            (kind(secret, typ)) for secret in secrets for typ in (ACCESS, REFRESH) for kind in (_Paseto, _Jwt)
+        ]
+        self._keys: dict[str, _Paseto | _Jwt] = {key.mark: key for key in keys}
+        issuing = _Jwt if issue == "jwt" else _Paseto
+        self._issuing = {key.typ: key for key in reversed(keys) if isinstance(key, issuing)}
 
     def issue(
-        self, typ: str, *, username: str, roles: list[str], session_id: UUID, lasts: timedelta
+        self, typ: str, *, username: str, roles: Sequence[str], session_id: UUID, expires_at: datetime
     ) -> IssuedToken:
-        """A new token of this `typ`, good from now on and for as long as it `lasts`."""
-        issued_at = int(self._now().timestamp())
-        expires_at = issued_at + int(lasts.total_seconds())
+        """A new token of this `typ`, good from now on."""
+        issued_at, ends_at = int(self._now().timestamp()), int(expires_at.timestamp())
         claims = {
             "sub": username,
-            "roles": roles,
+            "roles": list(roles),
             "sid": str(session_id),
             "jti": str(uuid4()),
             "typ": typ,
@@ -84,13 +130,10 @@ class Tokens:
             "aud": AUDIENCE,
             "iat": issued_at,
             "nbf": issued_at,
-            "exp": expires_at,
+            "exp": ends_at,
         }
-        if self._issue == "jwt":
-            token = jwt.encode(claims, self._jwt_key, algorithm=_JWT_ALGORITHM)
-        else:
-            token = pyseto.encode(self._paseto_key, payload=json.dumps(claims).encode()).decode()
-        return IssuedToken(token, datetime.fromtimestamp(expires_at, UTC))
+        token = self._issuing[typ].encode(json.dumps(claims).encode())
+        return IssuedToken(token, datetime.fromtimestamp(ends_at, UTC))
 
     def verify(self, token: str, typ: str) -> Claims:
         """The claims of a token of this `typ`; raises Unauthenticated with the reason as its code.
@@ -103,66 +146,68 @@ class Tokens:
         known = self._verified.get(digest)
         if known is not None and known[0] > self._now().timestamp():
             return known[1]
-        claims = self._open_paseto(token) if token.startswith(_PASETO_PREFIX) else self._open_jwt(token)
-        checked = self._checked(claims, typ)
-        self._verified[digest] = (checked.expires_at.timestamp(), checked)
+        claims = self._checked(_parsed(self._opened(token, typ)), typ)
+        self._verified[digest] = (claims.expires_at.timestamp(), claims)
         if len(self._verified) > VERIFIED_MAX:
             self._verified.popitem(last=False)
-        return checked
+        return claims
 
-    def _open_paseto(self, token: str) -> dict[str, Any]:
-        if token.count(".") != 2:  # a footer is nothing of ours
+    def _opened(self, token: str, typ: str) -> bytes:
+        paseto = token.startswith(_PASETO_PREFIX)
+        parts = token.removeprefix(_PASETO_PREFIX).split(".")
+        if len(parts) != (2 if paseto else 3) or not all(map(_is_canonical, parts)):
             raise _invalid()
-        try:
-            payload: Any = pyseto.decode(self._paseto_key, token).payload
-            claims = json.loads(payload)
-        except (pyseto.PysetoError, ValueError):
-            raise _invalid() from None
-        return claims if isinstance(claims, dict) else {}
-
-    def _open_jwt(self, token: str) -> dict[str, Any]:
-        claims = ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
-        unchecked: Any = {f"verify_{claim}": False for claim in claims}  # by us, as for PASETO
-        try:
-            return jwt.decode(token, self._jwt_key, algorithms=[_JWT_ALGORITHM], options=unchecked)
-        except jwt.PyJWTError:
-            raise _invalid() from None
+        key = self._keys.get(parts[-1] if paseto else parts[0])
+        if key is None or key.typ != typ or isinstance(key, _Paseto) is not paseto:
+            raise _invalid()
+        return key.decode(token)
 
     def _checked(self, claims: dict[str, Any], typ: str) -> Claims:
         now = self._now().timestamp()
-        if any(claim not in claims for claim in CLAIMS):
+        if claims.keys() != CLAIMS or (claims["typ"], claims["iss"], claims["aud"]) != (typ, ISSUER, AUDIENCE):
             raise _invalid()
         times = (claims["iat"], claims["nbf"], claims["exp"])
-        if any(type(time) is not int for time in times):
+        texts = [claims["sub"], *(claims["roles"] if isinstance(claims["roles"], list) else [None])]
+        if any(type(time) is not int for time in times) or any(type(text) is not str for text in texts):
             raise _invalid()
         issued_at, not_before, expires_at = times
-        if (claims["typ"], claims["iss"], claims["aud"]) != (typ, ISSUER, AUDIENCE):
-            raise _invalid()
         if issued_at > now + LEEWAY_S or not_before > now + LEEWAY_S:
             raise _invalid()
         if expires_at <= now - LEEWAY_S:
             raise Unauthenticated("the token has expired", Code.TOKEN_EXPIRED)
         try:
             return Claims(
-                str(claims["sub"]),
-                tuple(map(str, claims["roles"])),
+                claims["sub"],
+                tuple(claims["roles"]),
                 UUID(claims["sid"]),
                 UUID(claims["jti"]),
                 datetime.fromtimestamp(expires_at, UTC),
             )
-        except (TypeError, ValueError, AttributeError):
+        except (TypeError, ValueError, AttributeError, OverflowError):
             raise _invalid() from None
 
 
-def authenticate(tokens: Tokens, authorization: str | None) -> Principal:
-    """Who sent this `authorization` header; raises Unauthenticated."""
-    if authorization is None:
-        raise Unauthenticated("an access token is needed")
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated("the authorization header must be: Bearer <token>")
-    claims = tokens.verify(token, ACCESS)
-    return Principal(claims.username, permissions(claims.roles), claims.session_id)
+def _is_canonical(part: str) -> bool:
+    """Whether this is base64url as RFC 7515 writes it: decoders let other spellings of the same bytes pass."""
+    try:
+        return urlsafe_b64encode(urlsafe_b64decode(part + "=" * (-len(part) % 4))).rstrip(b"=") == part.encode()
+    except ValueError:
+        return False
+
+
+def _parsed(payload: bytes) -> dict[str, Any]:
+    try:
+        claims = json.loads(payload, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError):
+        raise _invalid() from None
+    return claims if isinstance(claims, dict) else {}
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return members
 
 
 def _invalid() -> Unauthenticated:

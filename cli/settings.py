@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ Value = TypeVar("Value")
 SECRET_FILE = "token-symmetric-key"
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -44,7 +46,8 @@ class Limits:
     listen_after_drain_s: float = 0.5
     outbox_poll_s: float = 5.0
     key_age: timedelta = timedelta(hours=24)
-    key_sweep_s: float = 600.0
+    sweep_s: float = 600.0
+    expired_kept: timedelta = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Settings:
     http_server_address: str
     grpc_server_address: str
     token_format: str
-    token_symmetric_key: bytes = field(repr=False)
+    token_keys: tuple[bytes, ...] = field(repr=False)
     access_token_duration: timedelta
     refresh_token_duration: timedelta
     smtp_url: str | None = field(repr=False)
@@ -67,6 +70,9 @@ class Settings:
     require_verified_email: bool
     currencies: tuple[str, ...]
     shutdown_grace_s: float
+    rate_limits: bool
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    allowed_origins: tuple[str, ...]
     var_dir: Path
     bootstrap_admin: tuple[str, str] | None = field(repr=False)
     limits: Limits = field(default_factory=Limits)
@@ -85,7 +91,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         http_server_address=http,
         grpc_server_address=read("GRPC_SERVER_ADDRESS", "127.0.0.1:9090", _address),
         token_format=read("TOKEN_FORMAT", "paseto", _one_of("paseto", "jwt")),
-        token_symmetric_key=_token_key(read, environment, var_dir),
+        token_keys=(_token_key(read, environment, var_dir), *read("TOKEN_RETIRED_KEYS", "", _secrets)),
         access_token_duration=read("ACCESS_TOKEN_DURATION", "15m", _duration),
         refresh_token_duration=read("REFRESH_TOKEN_DURATION", "24h", _duration),
         smtp_url=read.optional("SMTP_URL", _smtp_url),
@@ -95,6 +101,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         require_verified_email=read("REQUIRE_VERIFIED_EMAIL", "true", _boolean),
         currencies=read("CURRENCIES", "USD,EUR,CAD", _currencies),
         shutdown_grace_s=read("SHUTDOWN_GRACE", "25s", _duration).total_seconds(),
+        rate_limits=_rate_limits(read, environment),
+        trusted_proxies=read("TRUSTED_PROXIES", "", _networks),
+        allowed_origins=read("ALLOWED_ORIGINS", "", _origins),
         var_dir=var_dir,
         bootstrap_admin=_bootstrap_admin(read),
     )
@@ -136,6 +145,13 @@ def _token_key(read: _Reader, environment: str, var_dir: Path) -> bytes:
         return made
     except ValueError as error:
         raise SettingsError(f"TOKEN_SYMMETRIC_KEY: the one in {path} is unusable: {error}") from None
+
+
+def _rate_limits(read: _Reader, environment: str) -> bool:
+    on = read("RATE_LIMITS", "on", _one_of("on", "off")) == "on"
+    if not on and environment == "production":
+        raise SettingsError("RATE_LIMITS: off is for load tests, and refused in production")
+    return on
 
 
 def _bootstrap_admin(read: _Reader) -> tuple[str, str] | None:
@@ -183,6 +199,26 @@ def _secret(text: str) -> bytes:
     if len(raw) != 32:
         raise ValueError("must be exactly 32 bytes, as they are or as 64 hexadecimal digits")
     return raw
+
+
+def _secrets(text: str) -> tuple[bytes, ...]:
+    return tuple(map(_secret, _listed(text)))
+
+
+def _listed(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",")] if text else []
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(map(ip_network, _listed(text)))
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(_listed(text))
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"must be origins like https://bank.example, separated by commas, not {origin!r}")
+    return origins
 
 
 def _duration(text: str) -> timedelta:

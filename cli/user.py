@@ -8,13 +8,12 @@ import sys
 
 import trio
 
-from application.identity import appoint
+from application.appointments import appoint, regrant
 from application.passwords import Passwords
 from cli.database import database_url
 from cli.settings import Settings
-from domain.errors import AlreadyExists, InvalidArgument
+from domain.errors import AlreadyExists, InvalidArgument, NotFound
 from domain.policy import Role
-from persistence import users
 from persistence.pool import open_pool
 
 
@@ -77,9 +76,10 @@ async def add_user(
 async def _change_role(arguments: argparse.Namespace, url: str) -> int:
     granted = arguments.action == "grant"
     add, remove = ([arguments.role], []) if granted else ([], [arguments.role])
-    async with open_pool(url) as pool, pool.connection() as connection:
-        user = await users.change_roles(connection, arguments.name, add=add, remove=remove)
-    if user is None:
+    try:
+        async with open_pool(url) as pool:
+            user = await regrant(pool, arguments.name, add=add, remove=remove)
+    except NotFound:
         print(f"error: there is no user {arguments.name}", file=sys.stderr)
         return 1
     print(f"{user.username}: {', '.join(user.roles) or 'no role'}")

@@ -13,24 +13,34 @@ from os import getpid
 from actors.coordinator import Coordinator
 from actors.delivery import Delivery, FileDelivery, SmtpDelivery, parse_smtp_url
 from actors.email import EmailActor
-from actors.key_sweeper import KeySweeper
 from actors.lane import Lane, LaneLimits
 from actors.outbox_relay import OutboxRelay
 from actors.registry import AccountRegistry
+from actors.revocations import Revocations
 from actors.supervisor import ChildSpec, Restart, Strategy, Supervisor
-from application.identity import Durations, Identity, bootstrap_admin
+from actors.sweeper import Ages, Sweeper
+from application.appointments import bootstrap_admin
+from application.authentication import Authenticator
 from application.ledger import Ledger
 from application.mail import Seal, Sender
 from application.passwords import Passwords
+from application.security import Security
 from application.service import Readiness, Service
-from application.tokens import Tokens
+from application.sessions import Durations, Sessions
+from application.throttle import Throttle
+from application.tokens import LEEWAY_S, Tokens
+from application.users import Users
+from application.verified_users import VerifiedUsers
 from cli.settings import Settings
 from persistence import accounts
 from persistence.mail_queue import MailQueue
 from persistence.pool import Pool, open_pool
+from persistence.rate_limits import RateLimits
 from persistence.redis import Redis, open_redis
+from persistence.revoked_sessions import RevokedSessions
 from transport.grpc import identity as grpc_identity
 from transport.grpc import ledger as grpc_ledger
+from transport.grpc.asked import ruled
 from transport.grpc.health import Health
 from transport.grpc.reflection import ReflectionV1, ReflectionV1Alpha
 from transport.grpc.server import GrpcServer
@@ -71,29 +81,30 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
         passwords = Passwords(threads_max=limits.hash_threads)
         if settings.bootstrap_admin is not None:
             await bootstrap_admin(pool, passwords, *settings.bootstrap_admin)
-        registry = AccountRegistry()
-        coordinator = Coordinator(registry, batch_max=limits.batch_max)
+        coordinator = Coordinator(registry := AccountRegistry(), batch_max=limits.batch_max)
         relay, mail = _mail(settings, pool, redis)
+        kept_s = settings.access_token_duration.total_seconds() + LEEWAY_S
+        revocations = Revocations(pool, RevokedSessions(redis, kept_s=kept_s), kept_s=kept_s)
+        verified = VerifiedUsers(pool, required=settings.require_verified_email)
+        users, sessions, authenticator = _identity(
+            settings, pool, passwords, revocations, verified, relay, RateLimits(redis)
+        )
+        ledger = Ledger(
+            pool,
+            coordinator,
+            settlement_ids=settlement_ids,
+            currencies=settings.currencies,
+            verified=verified,
+        )
         service = Service(
-            Identity(
-                pool,
-                tokens=(tokens := Tokens(settings.token_symmetric_key, issue=settings.token_format)),
-                passwords=passwords,
-                seal=Seal(settings.token_symmetric_key),
-                sender=Sender(settings.email_sender_name, settings.email_sender_address, settings.public_url),
-                durations=Durations(settings.access_token_duration, settings.refresh_token_duration),
-                mail_waits=relay.wake,
-            ),
-            Ledger(
-                pool,
-                coordinator,
-                settlement_ids=settlement_ids,
-                currencies=settings.currencies,
-                require_verified_email=settings.require_verified_email,
-            ),
-            tokens,
+            users,
+            sessions,
+            Security(pool),
+            ledger,
+            authenticator,
             (readiness := Readiness(pool)),
             limits.request_timeout_s,
+            settings.trusted_proxies,
         )
         http = HttpServer(
             create_app(service), settings.http_server_address, grace_s=settings.shutdown_grace_s * 0.4
@@ -102,6 +113,7 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
         root = Supervisor(
             "service",
             [
+                ChildSpec("revocations", revocations.run, statistics=revocations.statistics),
                 _ledger(registry, coordinator, pool, settings).spec(),
                 mail.spec(),
                 *_transports(http, grpc, settings),
@@ -111,11 +123,44 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
         yield Running(root, readiness, health, http, grpc)
 
 
+def _identity(
+    settings: Settings,
+    pool: Pool,
+    passwords: Passwords,
+    revocations: Revocations,
+    verified: VerifiedUsers,
+    relay: OutboxRelay,
+    limits: RateLimits,
+) -> tuple[Users, Sessions, Authenticator]:
+    tokens = Tokens(settings.token_keys, issue=settings.token_format)
+    throttle = Throttle(limits if settings.rate_limits else None)
+    users = Users(
+        pool,
+        passwords=passwords,
+        throttle=throttle,
+        verified=verified,
+        revoke=revocations.revoke,
+        seal=Seal(settings.token_keys),
+        sender=Sender(settings.email_sender_name, settings.email_sender_address, settings.public_url),
+        mail_waits=relay.wake,
+    )
+    sessions = Sessions(
+        pool,
+        tokens=tokens,
+        passwords=passwords,
+        throttle=throttle,
+        durations=Durations(settings.access_token_duration, settings.refresh_token_duration),
+        revoke=revocations.revoke,
+    )
+    return users, sessions, Authenticator(tokens, revocations.is_revoked)
+
+
 def _ledger(registry: AccountRegistry, coordinator: Coordinator, pool: Pool, settings: Settings) -> Supervisor:
     lanes = [
         Lane(coordinator, pool, limits=LaneLimits(), random=random.random) for _ in range(settings.limits.lanes)
     ]
-    sweeper = KeySweeper(pool, age=settings.limits.key_age, every_s=settings.limits.key_sweep_s)
+    ages = Ages(keys=settings.limits.key_age, expired=settings.limits.expired_kept)
+    sweeper = Sweeper(pool, ages, every_s=settings.limits.sweep_s)
     grace_s = settings.shutdown_grace_s * 0.2
     return Supervisor(
         "ledger",
@@ -125,7 +170,7 @@ def _ledger(registry: AccountRegistry, coordinator: Coordinator, pool: Pool, set
                 registry.run,
                 statistics=lambda: (registry.statistics(), coordinator.statistics(), pool.statistics()),
             ),
-            ChildSpec("key sweeper", sweeper.run),
+            ChildSpec("sweeper", sweeper.run),
             *(
                 ChildSpec(
                     f"lane {number}",
@@ -150,7 +195,7 @@ def _mail(settings: Settings, pool: Pool, redis: Redis) -> tuple[OutboxRelay, Su
         else SmtpDelivery(parse_smtp_url(settings.smtp_url))
     )
     relay = OutboxRelay(pool, queue, poll_s=settings.limits.outbox_poll_s, random=random.random)
-    email = EmailActor(queue, delivery, unseal=Seal(settings.token_symmetric_key).unseal, random=random.random)
+    email = EmailActor(queue, delivery, unseal=Seal(settings.token_keys).unseal, random=random.random)
     supervisor = Supervisor(
         "mail",
         [
@@ -168,7 +213,7 @@ def _mail(settings: Settings, pool: Pool, redis: Redis) -> tuple[OutboxRelay, Su
 
 
 def _grpc(service: Service, settings: Settings) -> tuple[GrpcServer, Health]:
-    ours = [grpc_identity.Identity(service).service, grpc_ledger.Ledger(service).service]
+    ours = [ruled(grpc_identity.Identity(service).service), ruled(grpc_ledger.Ledger(service).service)]
     names = [each.name for each in ours]
     health = Health(names)
     listed = [*names, health.service.name]

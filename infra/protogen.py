@@ -15,11 +15,16 @@ from pathlib import Path
 from grpc_tools import protoc
 
 # purerpc 0.8 names an event that h2 4 renamed; the plugin imports all of purerpc (docs/decisions/0003).
+# Optional fields are nothing to it, so it may say that it knows them: protobuf messages merge when appended.
 PLUGIN = """#!{python}
+import sys
 import h2.events
 h2.events.PingAcknowledged = h2.events.PingAckReceived
+from google.protobuf.compiler.plugin_pb2 import CodeGeneratorResponse
 from purerpc.protoc_plugin.plugin import main
 main()
+known = CodeGeneratorResponse(supported_features=CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)
+sys.stdout.buffer.write(known.SerializeToString())
 """
 SUFFIXES = ("_pb2.py", "_pb2.pyi", "_grpc.py")
 OURS = re.compile(r"^(from|import) (transactions|grpc)\.", re.MULTILINE)

@@ -74,7 +74,9 @@ sessions = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("username", ForeignKey("users.username"), nullable=False, index=True),
-    Column("refresh_token_hash", LargeBinary, nullable=False, comment="SHA-256 of the newest; it is nowhere itself"),
+    Column(
+        "refresh_token_hash", LargeBinary, nullable=False, comment="SHA-256 of the newest; it is nowhere itself"
+    ),
     Column("user_agent", Text, nullable=False),
     Column("client_address", Text, nullable=False),
     Column("created_at", Time, nullable=False, server_default=func.now()),
@@ -129,6 +131,12 @@ security_events = Table(
     comment="What happened to users' identities; append-only",
 )
 Index("security_events_username_idx", security_events.c.username, security_events.c.id)
+Index(
+    "security_events_known_idx",
+    security_events.c.username,
+    security_events.c.client_address,
+    postgresql_where=text("kind IN ('login', 'email_verified', 'password_changed')"),
+)
 
 accounts = Table(
     "accounts",

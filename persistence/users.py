@@ -1,11 +1,10 @@
-"""Users, their sessions and the links mailed to them."""
+"""Users: who can log in, and what they are."""
 
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
-from domain.users import EmailVerification, Session, User
+from domain.users import User
 from persistence.connection import Connection
 from persistence.rows import columns
 
@@ -16,16 +15,20 @@ insert into users (username, full_name, email, password_hash) values (%s, %s, %s
 returning {columns(User)}
 """
 FIND_USER = f"select {columns(User)} from users where username = %s"
+LOCK_USER = f"{FIND_USER} for update"
+FIND_BY_EMAIL = f"select {columns(User)} from users where lower(email) = lower(%s)"
+IS_VERIFIED = "select is_email_verified from users where username = %s"
 FIND_CREDENTIALS = f"select password_hash, {columns(User)} from users where username = %s"
 UPDATE_USER = f"""
 update users set
     full_name = coalesce(%(full_name)s, full_name),
     email = coalesce(%(email)s, email),
-    is_email_verified = is_email_verified and (%(email)s is null or lower(%(email)s) = lower(email)),
-    password_hash = coalesce(%(password_hash)s, password_hash),
-    password_changed_at = case when %(password_hash)s is null then password_changed_at else clock_timestamp() end
+    is_email_verified = is_email_verified and (%(email)s is null or lower(%(email)s) = lower(email))
 where username = %(username)s
 returning {columns(User)}
+"""
+SET_PASSWORD = """
+update users set password_hash = %s, password_changed_at = clock_timestamp() where username = %s
 """
 SET_ROLES = f"""
 update users set roles = (
@@ -37,23 +40,6 @@ returning {columns(User)}
 
 SET_VERIFIED = "update users set is_email_verified = true where username = %s"
 COUNT_ADMINS = "select count(*) from users where 'admin' = any(roles)"
-
-INSERT_SESSION = f"insert into sessions ({columns(Session)}) values (%s, %s, %s, %s, %s, %s, %s)"
-
-INSERT_VERIFICATION = (
-    f"insert into email_verifications ({columns(EmailVerification)}) values (%s, %s, %s, %s, %s, %s)"
-)
-# Single use, in time, and only for the address the user still has.
-USE_VERIFICATION = """
-with used as (
-    update email_verifications set used_at = clock_timestamp()
-    where id = %s and secret_hash = %s and used_at is null and expires_at > clock_timestamp()
-    returning username, email
-)
-update users u set is_email_verified = true from used
-where u.username = used.username and u.email = used.email
-returning u.username
-"""
 
 
 async def insert_user(
@@ -76,28 +62,16 @@ async def find_credentials(connection: Connection, username: str) -> tuple[str, 
 
 
 async def update_user(
-    connection: Connection,
-    username: str,
-    *,
-    full_name: str | None,
-    email: str | None,
-    password_hash: str | None,
-) -> User | None:
-    """Change what is not None; another address is unverified. Raises UniqueViolation when it is taken."""
-    row = await _one_or_none(
-        connection,
-        UPDATE_USER,
-        {"username": username, "full_name": full_name, "email": email, "password_hash": password_hash},
-    )
-    return None if row is None else User(*row)
+    connection: Connection, username: str, *, full_name: str | None, email: str | None
+) -> User:
+    """Change what is not None of a user that is there; another address is unverified. Raises UniqueViolation."""
+    values = {"username": username, "full_name": full_name, "email": email}
+    return User(*await _one(connection, UPDATE_USER, values))
 
 
-async def change_roles(
-    connection: Connection, username: str, *, add: list[str], remove: list[str]
-) -> User | None:
-    """Grant and take away roles."""
-    row = await _one_or_none(connection, SET_ROLES, {"username": username, "add": add, "remove": remove})
-    return None if row is None else User(*row)
+async def change_roles(connection: Connection, username: str, *, add: list[str], remove: list[str]) -> User:
+    """Grant and take away roles of a user that is there."""
+    return User(*await _one(connection, SET_ROLES, {"username": username, "add": add, "remove": remove}))
 
 
 async def set_verified(connection: Connection, username: str) -> None:
@@ -111,19 +85,27 @@ async def has_admin(connection: Connection) -> bool:
     return bool(row[0])
 
 
-async def insert_session(connection: Connection, session: Session) -> None:
-    """Store a new session."""
-    await connection.execute(INSERT_SESSION, session)
+async def lock_user(connection: Connection, username: str) -> User | None:
+    """The user, unchanged by anybody else until the transaction ends."""
+    row = await _one_or_none(connection, LOCK_USER, [username])
+    return None if row is None else User(*row)
 
 
-async def insert_verification(connection: Connection, verification: EmailVerification) -> None:
-    """Store what was mailed."""
-    await connection.execute(INSERT_VERIFICATION, verification)
+async def find_by_email(connection: Connection, email: str) -> User | None:
+    """The user of this address, whatever its case."""
+    row = await _one_or_none(connection, FIND_BY_EMAIL, [email])
+    return None if row is None else User(*row)
 
 
-async def use_verification(connection: Connection, verification_id: UUID, secret_hash: bytes) -> bool:
-    """Mark the address verified; False when the link is unknown, used, expired, or for an old address."""
-    return await _one_or_none(connection, USE_VERIFICATION, [verification_id, secret_hash]) is not None
+async def is_verified(connection: Connection, username: str) -> bool:
+    """Whether this user's present address is proven."""
+    row = await _one_or_none(connection, IS_VERIFIED, [username])
+    return row is not None and bool(row[0])
+
+
+async def set_password(connection: Connection, username: str, password_hash: str) -> None:
+    """Another password, from now on."""
+    await connection.execute(SET_PASSWORD, [password_hash, username])
 
 
 async def _one_or_none(connection: Connection, statement: str, parameters: Any) -> tuple[Any, ...] | None:

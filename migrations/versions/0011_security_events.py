@@ -28,9 +28,7 @@ def upgrade() -> None:
             nullable=True,
             comment="Whom it happened to; null where nobody has the name that was tried",
         ),
-        sa.Column(
-            "actor", sa.Text(), nullable=True, comment="Who did it; null where nobody was logged in"
-        ),
+        sa.Column("actor", sa.Text(), nullable=True, comment="Who did it; null where nobody was logged in"),
         sa.Column("client_address", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("user_agent", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column(
@@ -44,6 +42,13 @@ def upgrade() -> None:
         comment="What happened to users' identities; append-only",
     )
     op.create_index("security_events_username_idx", "security_events", ["username", "id"], unique=False)
+    op.create_index(
+        "security_events_known_idx",
+        "security_events",
+        ["username", "client_address"],
+        unique=False,
+        postgresql_where=sa.text("kind IN ('login', 'email_verified', 'password_changed')"),
+    )
     op.execute(
         "create trigger security_events_immutable before update or delete or truncate on security_events "
         "for each statement execute function refuse_change()"

@@ -46,6 +46,7 @@ class ServiceProcess:
             **os.environ,
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
+            "RATE_LIMITS": "off",
             "VAR_DIR": str(var_dir),
             "HTTP_SERVER_ADDRESS": f"127.0.0.1:{self.http_port}",
             "GRPC_SERVER_ADDRESS": self.grpc,

@@ -80,6 +80,11 @@ class Call:
         value = self.raw_header(name.encode())
         return None if value is None else value.decode("latin-1")
 
+    def values(self, name: str) -> list[str]:
+        """Every value of a header, as text."""
+        raw = name.encode()
+        return [value.decode("latin-1") for key, value in self.headers if key == raw]
+
     def set_trailer(self, name: str, value: str) -> None:
         """Send this with the status."""
         self.trailers.append((name.encode(), value.encode()))

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+from uuid import UUID
+
+from application.ledger import SEQ_BEYOND_ALL
 from application.service import Service
+from application.sessions import Login
+from domain.errors import NotFound
+from domain.policy import Principal
+from domain.users import Client
 from transport.grpc import compat, messages  # noqa: F401 - compat goes before anything of purerpc's
+from transport.grpc.asked import client_of_call, limit_of, principal_of
 from transport.grpc.call import Call
+from transport.paging import cut, position
 
 from proto.transactions.v2 import identity_pb2 as pb  # isort: skip
 from proto.transactions.v2.identity_grpc import IdentityServicer  # isort: skip
 
 
 class Identity(IdentityServicer):
-    """Registration and login."""
+    """Users, their roles and their sessions."""
 
     def __init__(self, service: Service) -> None:
-        self._identity = service.identity
+        self._service = service
+        self._users = service.users
+        self._sessions = service.sessions
+        self._security = service.security
 
     async def CreateUser(self, input_message: pb.CreateUserRequest, request: Call) -> pb.CreateUserResponse:
-        user = await self._identity.create_user(
+        user = await self._users.create(
+            self._client(request),
             username=input_message.username,
             password=input_message.password,
             full_name=input_message.full_name,
@@ -25,18 +39,101 @@ class Identity(IdentityServicer):
         )
         return pb.CreateUserResponse(user=messages.user(user))
 
+    async def GetUser(self, input_message: pb.GetUserRequest, request: Call) -> pb.GetUserResponse:
+        user = await self._users.get(self._principal(request), input_message.username)
+        return pb.GetUserResponse(user=messages.user(user))
+
+    async def UpdateUser(self, input_message: pb.UpdateUserRequest, request: Call) -> pb.UpdateUserResponse:
+        user = await self._users.update(
+            self._principal(request),
+            self._client(request),
+            input_message.username,
+            full_name=input_message.full_name if input_message.HasField("full_name") else None,
+            email=input_message.email if input_message.HasField("email") else None,
+            password=input_message.password if input_message.HasField("password") else None,
+        )
+        return pb.UpdateUserResponse(user=messages.user(user))
+
+    async def GrantRoles(self, input_message: pb.GrantRolesRequest, request: Call) -> pb.GrantRolesResponse:
+        user = await self._users.grant_roles(
+            self._principal(request), self._client(request), input_message.username, input_message.roles
+        )
+        return pb.GrantRolesResponse(user=messages.user(user))
+
+    async def VerifyEmail(self, input_message: pb.VerifyEmailRequest, request: Call) -> pb.VerifyEmailResponse:
+        email_id = _identifier(input_message.email_id, "verification link")
+        await self._users.verify_email(
+            self._client(request), email_id=email_id, secret_code=input_message.secret_code
+        )
+        return pb.VerifyEmailResponse(is_verified=True)
+
     async def LoginUser(self, input_message: pb.LoginUserRequest, request: Call) -> pb.LoginUserResponse:
-        login = await self._identity.login(
-            username=input_message.username,
-            password=input_message.password,
-            user_agent=request.header("user-agent") or "",
-            client_address=request.peer,
+        login = await self._sessions.login(
+            self._client(request), username=input_message.username, password=input_message.password
         )
-        return pb.LoginUserResponse(
-            session_id=str(login.session_id),
-            access_token=login.access.token,
-            access_token_expires_at=messages.timestamp(login.access.expires_at),
-            refresh_token=login.refresh.token,
-            refresh_token_expires_at=messages.timestamp(login.refresh.expires_at),
-            user=messages.user(login.user),
+        return _login(pb.LoginUserResponse(), login)
+
+    async def RenewAccess(self, input_message: pb.RenewAccessRequest, request: Call) -> pb.RenewAccessResponse:
+        renewed = await self._sessions.renew(self._client(request), refresh_token=input_message.refresh_token)
+        return _login(pb.RenewAccessResponse(), renewed)
+
+    async def LogoutUser(self, input_message: pb.LogoutUserRequest, request: Call) -> pb.LogoutUserResponse:
+        await self._sessions.logout(
+            self._principal(request), self._client(request), everywhere=input_message.everywhere
         )
+        return pb.LogoutUserResponse()
+
+    async def ListSessions(
+        self, input_message: pb.ListSessionsRequest, request: Call
+    ) -> pb.ListSessionsResponse:
+        principal = self._principal(request)
+        items = await self._sessions.list_active(principal)
+        return pb.ListSessionsResponse(items=[messages.session(each, principal.session_id) for each in items])
+
+    async def RevokeSession(
+        self, input_message: pb.RevokeSessionRequest, request: Call
+    ) -> pb.RevokeSessionResponse:
+        principal = self._principal(request)
+        await self._sessions.end(principal, self._client(request), _identifier(input_message.id, "session"))
+        return pb.RevokeSessionResponse()
+
+    async def ListSecurityEvents(
+        self, input_message: pb.ListSecurityEventsRequest, request: Call
+    ) -> pb.ListSecurityEventsResponse:
+        principal, limit = self._principal(request), limit_of(input_message.limit)
+        items = await self._security.list_events(
+            principal,
+            username=input_message.username or None,
+            before_id=position(input_message.cursor, SEQ_BEYOND_ALL),
+            limit=limit + 1,
+        )
+        page, cursor = cut(items, limit, lambda event: event.id)
+        return pb.ListSecurityEventsResponse(
+            items=[messages.security_event(each) for each in page], next_cursor=cursor or ""
+        )
+
+    def _principal(self, call: Call) -> Principal:
+        return principal_of(self._service, call)
+
+    def _client(self, call: Call) -> Client:
+        return client_of_call(self._service, call)
+
+
+Response = TypeVar("Response", pb.LoginUserResponse, pb.RenewAccessResponse)
+
+
+def _login(response: Response, login: Login) -> Response:
+    response.session_id = str(login.session_id)
+    response.access_token = login.access.token
+    response.access_token_expires_at.CopyFrom(messages.timestamp(login.access.expires_at))
+    response.refresh_token = login.refresh.token
+    response.refresh_token_expires_at.CopyFrom(messages.timestamp(login.refresh.expires_at))
+    response.user.CopyFrom(messages.user(login.user))
+    return response
+
+
+def _identifier(text: str, what: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(what) from None

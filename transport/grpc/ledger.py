@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from application.ledger import SEQ_BEYOND_ALL
 from application.service import Service
-from application.tokens import authenticate
 from domain.errors import ServiceError
 from domain.ledger import Outcome, Posted, Refused
 from domain.policy import Principal
 from transport.grpc import compat, messages  # noqa: F401 - compat goes before anything of purerpc's
+from transport.grpc.asked import limit_of, principal_of
 from transport.grpc.call import Call
+from transport.paging import cut, position
 from transport.refusals import REFUSALS
 
 from proto.transactions.v2 import ledger_pb2 as pb  # isort: skip
@@ -20,7 +22,7 @@ class Ledger(LedgerServicer):
 
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
-        self._tokens = service.tokens
+        self._service = service
 
     async def CreateAccount(
         self, input_message: pb.CreateAccountRequest, request: Call
@@ -39,6 +41,29 @@ class Ledger(LedgerServicer):
         account = await self._ledger.get_account(self._principal(request), input_message.id)
         return pb.GetAccountResponse(account=messages.account(account))
 
+    async def ListAccounts(
+        self, input_message: pb.ListAccountsRequest, request: Call
+    ) -> pb.ListAccountsResponse:
+        principal, limit = self._principal(request), limit_of(input_message.limit)
+        items = await self._ledger.list_accounts(
+            principal, after_id=position(input_message.cursor, 0), limit=limit + 1
+        )
+        page, cursor = cut(items, limit, lambda account: account.id)
+        return pb.ListAccountsResponse(
+            items=[messages.account(each) for each in page], next_cursor=cursor or ""
+        )
+
+    async def ListEntries(self, input_message: pb.ListEntriesRequest, request: Call) -> pb.ListEntriesResponse:
+        principal, limit = self._principal(request), limit_of(input_message.limit)
+        items = await self._ledger.list_entries(
+            principal,
+            input_message.account_id,
+            before_seq=position(input_message.cursor, SEQ_BEYOND_ALL),
+            limit=limit + 1,
+        )
+        page, cursor = cut(items, limit, lambda entry: entry.seq)
+        return pb.ListEntriesResponse(items=[messages.entry(each) for each in page], next_cursor=cursor or "")
+
     async def Deposit(self, input_message: pb.DepositRequest, request: Call) -> pb.DepositResponse:
         outcome = await self._ledger.deposit(
             self._principal(request),
@@ -49,6 +74,18 @@ class Ledger(LedgerServicer):
         posted = _posted(outcome, request)
         return pb.DepositResponse(
             transfer=messages.transfer(posted.transfer), account=messages.account(posted.to_account)
+        )
+
+    async def Withdraw(self, input_message: pb.WithdrawRequest, request: Call) -> pb.WithdrawResponse:
+        outcome = await self._ledger.withdraw(
+            self._principal(request),
+            account_id=input_message.account_id,
+            amount=input_message.amount,
+            key=_idempotency_key(request),
+        )
+        posted = _posted(outcome, request)
+        return pb.WithdrawResponse(
+            transfer=messages.transfer(posted.transfer), account=messages.account(posted.from_account)
         )
 
     async def CreateTransfer(
@@ -74,7 +111,7 @@ class Ledger(LedgerServicer):
         return pb.GetTransferResponse(transfer=messages.transfer(transfer))
 
     def _principal(self, call: Call) -> Principal:
-        return authenticate(self._tokens, call.header("authorization"))
+        return principal_of(self._service, call)
 
 
 def _idempotency_key(call: Call) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from domain.ledger import Account, Entry, Transfer
-from domain.users import User
+from domain.users import SecurityEvent, Session, User
 from proto.transactions.v2 import types_pb2
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +30,33 @@ def user(value: User) -> types_pb2.User:
         roles=value.roles,
         password_changed_at=timestamp(value.password_changed_at),
         created_at=timestamp(value.created_at),
+    )
+
+
+def session(value: Session, current: UUID) -> types_pb2.Session:
+    """A session, and whether it is the current one."""
+    return types_pb2.Session(
+        id=str(value.id),
+        user_agent=value.user_agent,
+        client_address=value.client_address,
+        created_at=timestamp(value.created_at),
+        last_used_at=timestamp(value.last_used_at),
+        expires_at=timestamp(value.expires_at),
+        is_current=value.id == current,
+    )
+
+
+def security_event(value: SecurityEvent) -> types_pb2.SecurityEvent:
+    """A security event."""
+    return types_pb2.SecurityEvent(
+        id=value.id,
+        created_at=timestamp(value.created_at),
+        kind=value.kind,
+        username=value.username or "",
+        actor=value.actor or "",
+        client_address=value.client_address,
+        user_agent=value.user_agent,
+        detail=value.detail,
     )
 
 

@@ -10,12 +10,14 @@ import json
 import re
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
+from uuid import UUID
 
 import msgspec
 
+from application.sessions import Login
 from domain.errors import FieldError, InvalidArgument
 from domain.ledger import Account, Entry, Transfer
-from domain.users import User
+from domain.users import SecurityEvent, Session, User
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -35,8 +37,28 @@ class UpdateUser(Request, frozen=True):
     password: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class Login(Request, frozen=True):
+class LoginUser(Request, frozen=True):
     username: str
+    password: str
+
+
+class RenewAccess(Request, frozen=True):
+    refresh_token: str
+
+
+class Logout(Request, frozen=True):
+    """With `everywhere` every session of the user ends, and not only this one."""
+
+    everywhere: bool = False
+
+
+class EmailAddress(Request, frozen=True):
+    email: str
+
+
+class ConfirmPasswordReset(Request, frozen=True):
+    reset_id: str
+    secret_code: str
     password: str
 
 
@@ -77,6 +99,75 @@ class LoginBody(msgspec.Struct, frozen=True):
     refresh_token: str
     refresh_token_expires_at: datetime
     user: UserBody
+
+    @classmethod
+    def of(cls, login: Login) -> LoginBody:
+        return cls(
+            str(login.session_id),
+            login.access.token,
+            login.access.expires_at,
+            login.refresh.token,
+            login.refresh.expires_at,
+            UserBody.of(login.user),
+        )
+
+
+class SessionBody(msgspec.Struct, frozen=True):
+    id: str
+    user_agent: str
+    client_address: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    is_current: bool
+
+    @classmethod
+    def of(cls, session: Session, current: UUID) -> SessionBody:
+        return cls(
+            str(session.id),
+            session.user_agent,
+            session.client_address,
+            session.created_at,
+            session.last_used_at,
+            session.expires_at,
+            session.id == current,
+        )
+
+
+class SessionList(msgspec.Struct, frozen=True):
+    """Sessions that can be renewed, last used first, 100 at most."""
+
+    items: list[SessionBody]
+
+
+class SecurityEventBody(msgspec.Struct, frozen=True):
+    id: int
+    created_at: datetime
+    kind: str
+    username: str | None
+    actor: str | None
+    client_address: str
+    user_agent: str
+    detail: str
+
+    @classmethod
+    def of(cls, event: SecurityEvent) -> SecurityEventBody:
+        return cls(*event)
+
+
+class SecurityEventPage(msgspec.Struct, frozen=True):
+    items: list[SecurityEventBody]
+    next_cursor: str | None
+
+
+class Verified(msgspec.Struct, frozen=True):
+    is_verified: bool
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Nothing more is to be said."""
+
+    status: str
 
 
 class AccountBody(msgspec.Struct, frozen=True):

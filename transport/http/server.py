@@ -32,7 +32,7 @@ def create_app(service: Service) -> QuartTrio:
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX_BYTES
     app.config["BODY_TIMEOUT"] = READ_TIMEOUT_S
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.register_blueprint(routes.blueprint(service))
+    app.register_blueprint(routes.endpoints(service).blueprint)
     problems.install(app)
     return app
 

@@ -9,7 +9,34 @@ class IdentityServicer(purerpc.Servicer):
     async def CreateUser(self, input_message):
         raise NotImplementedError()
 
+    async def GetUser(self, input_message):
+        raise NotImplementedError()
+
+    async def UpdateUser(self, input_message):
+        raise NotImplementedError()
+
+    async def GrantRoles(self, input_message):
+        raise NotImplementedError()
+
     async def LoginUser(self, input_message):
+        raise NotImplementedError()
+
+    async def RenewAccess(self, input_message):
+        raise NotImplementedError()
+
+    async def LogoutUser(self, input_message):
+        raise NotImplementedError()
+
+    async def ListSessions(self, input_message):
+        raise NotImplementedError()
+
+    async def RevokeSession(self, input_message):
+        raise NotImplementedError()
+
+    async def VerifyEmail(self, input_message):
+        raise NotImplementedError()
+
+    async def ListSecurityEvents(self, input_message):
         raise NotImplementedError()
 
     @property
@@ -27,12 +54,93 @@ class IdentityServicer(purerpc.Servicer):
             )
         )
         service_obj.add_method(
+            "GetUser",
+            self.GetUser,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.GetUserRequest,
+                transactions_dot_v2_dot_identity__pb2.GetUserResponse,
+            )
+        )
+        service_obj.add_method(
+            "UpdateUser",
+            self.UpdateUser,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.UpdateUserRequest,
+                transactions_dot_v2_dot_identity__pb2.UpdateUserResponse,
+            )
+        )
+        service_obj.add_method(
+            "GrantRoles",
+            self.GrantRoles,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.GrantRolesRequest,
+                transactions_dot_v2_dot_identity__pb2.GrantRolesResponse,
+            )
+        )
+        service_obj.add_method(
             "LoginUser",
             self.LoginUser,
             purerpc.RPCSignature(
                 purerpc.Cardinality.UNARY_UNARY,
                 transactions_dot_v2_dot_identity__pb2.LoginUserRequest,
                 transactions_dot_v2_dot_identity__pb2.LoginUserResponse,
+            )
+        )
+        service_obj.add_method(
+            "RenewAccess",
+            self.RenewAccess,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.RenewAccessRequest,
+                transactions_dot_v2_dot_identity__pb2.RenewAccessResponse,
+            )
+        )
+        service_obj.add_method(
+            "LogoutUser",
+            self.LogoutUser,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.LogoutUserRequest,
+                transactions_dot_v2_dot_identity__pb2.LogoutUserResponse,
+            )
+        )
+        service_obj.add_method(
+            "ListSessions",
+            self.ListSessions,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.ListSessionsRequest,
+                transactions_dot_v2_dot_identity__pb2.ListSessionsResponse,
+            )
+        )
+        service_obj.add_method(
+            "RevokeSession",
+            self.RevokeSession,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.RevokeSessionRequest,
+                transactions_dot_v2_dot_identity__pb2.RevokeSessionResponse,
+            )
+        )
+        service_obj.add_method(
+            "VerifyEmail",
+            self.VerifyEmail,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.VerifyEmailRequest,
+                transactions_dot_v2_dot_identity__pb2.VerifyEmailResponse,
+            )
+        )
+        service_obj.add_method(
+            "ListSecurityEvents",
+            self.ListSecurityEvents,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.ListSecurityEventsRequest,
+                transactions_dot_v2_dot_identity__pb2.ListSecurityEventsResponse,
             )
         )
         return service_obj
@@ -52,11 +160,83 @@ class IdentityStub:
                 transactions_dot_v2_dot_identity__pb2.CreateUserResponse,
             )
         )
+        self.GetUser = self._client.get_method_stub(
+            "GetUser",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.GetUserRequest,
+                transactions_dot_v2_dot_identity__pb2.GetUserResponse,
+            )
+        )
+        self.UpdateUser = self._client.get_method_stub(
+            "UpdateUser",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.UpdateUserRequest,
+                transactions_dot_v2_dot_identity__pb2.UpdateUserResponse,
+            )
+        )
+        self.GrantRoles = self._client.get_method_stub(
+            "GrantRoles",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.GrantRolesRequest,
+                transactions_dot_v2_dot_identity__pb2.GrantRolesResponse,
+            )
+        )
         self.LoginUser = self._client.get_method_stub(
             "LoginUser",
             purerpc.RPCSignature(
                 purerpc.Cardinality.UNARY_UNARY,
                 transactions_dot_v2_dot_identity__pb2.LoginUserRequest,
                 transactions_dot_v2_dot_identity__pb2.LoginUserResponse,
+            )
+        )
+        self.RenewAccess = self._client.get_method_stub(
+            "RenewAccess",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.RenewAccessRequest,
+                transactions_dot_v2_dot_identity__pb2.RenewAccessResponse,
+            )
+        )
+        self.LogoutUser = self._client.get_method_stub(
+            "LogoutUser",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.LogoutUserRequest,
+                transactions_dot_v2_dot_identity__pb2.LogoutUserResponse,
+            )
+        )
+        self.ListSessions = self._client.get_method_stub(
+            "ListSessions",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.ListSessionsRequest,
+                transactions_dot_v2_dot_identity__pb2.ListSessionsResponse,
+            )
+        )
+        self.RevokeSession = self._client.get_method_stub(
+            "RevokeSession",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.RevokeSessionRequest,
+                transactions_dot_v2_dot_identity__pb2.RevokeSessionResponse,
+            )
+        )
+        self.VerifyEmail = self._client.get_method_stub(
+            "VerifyEmail",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.VerifyEmailRequest,
+                transactions_dot_v2_dot_identity__pb2.VerifyEmailResponse,
+            )
+        )
+        self.ListSecurityEvents = self._client.get_method_stub(
+            "ListSecurityEvents",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.ListSecurityEventsRequest,
+                transactions_dot_v2_dot_identity__pb2.ListSecurityEventsResponse,
             )
         )

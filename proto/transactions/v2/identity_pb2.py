@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from proto.transactions.v2 import types_pb2 as transactions_dot_v2_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etransactions/v2/identity.proto\x12\x0ftransactions.v2\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btransactions/v2/types.proto\"Y\n\x11\x43reateUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x11\n\tfull_name\x18\x03 \x01(\t\x12\r\n\x05\x65mail\x18\x04 \x01(\t\"9\n\x12\x43reateUserResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.transactions.v2.User\"6\n\x10LoginUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"\xf4\x01\n\x11LoginUserResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\x12;\n\x17\x61\x63\x63\x65ss_token_expires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12<\n\x18refresh_token_expires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04user\x18\x06 \x01(\x0b\x32\x15.transactions.v2.User2\xe7\x01\n\x08Identity\x12k\n\nCreateUser\x12\".transactions.v2.CreateUserRequest\x1a#.transactions.v2.CreateUserResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v2/users:\x01*\x12n\n\tLoginUser\x12!.transactions.v2.LoginUserRequest\x1a\".transactions.v2.LoginUserResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/v2/users:login:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etransactions/v2/identity.proto\x12\x0ftransactions.v2\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btransactions/v2/types.proto\"Y\n\x11\x43reateUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x11\n\tfull_name\x18\x03 \x01(\t\x12\r\n\x05\x65mail\x18\x04 \x01(\t\"9\n\x12\x43reateUserResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.transactions.v2.User\"\"\n\x0eGetUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\"6\n\x0fGetUserResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.transactions.v2.User\"\x8d\x01\n\x11UpdateUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x16\n\tfull_name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05\x65mail\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x15\n\x08password\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\x0c\n\n_full_nameB\x08\n\x06_emailB\x0b\n\t_password\"9\n\x12UpdateUserResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.transactions.v2.User\"4\n\x11GrantRolesRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\"9\n\x12GrantRolesResponse\x12#\n\x04user\x18\x01 \x01(\x0b\x32\x15.transactions.v2.User\"6\n\x10LoginUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"\xf4\x01\n\x11LoginUserResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\x12;\n\x17\x61\x63\x63\x65ss_token_expires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12<\n\x18refresh_token_expires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04user\x18\x06 \x01(\x0b\x32\x15.transactions.v2.User\"+\n\x12RenewAccessRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\xf6\x01\n\x13RenewAccessResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\x12;\n\x17\x61\x63\x63\x65ss_token_expires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12<\n\x18refresh_token_expires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04user\x18\x06 \x01(\x0b\x32\x15.transactions.v2.User\"\'\n\x11LogoutUserRequest\x12\x12\n\neverywhere\x18\x01 \x01(\x08\"\x14\n\x12LogoutUserResponse\"\x15\n\x13ListSessionsRequest\"?\n\x14ListSessionsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.transactions.v2.Session\"\"\n\x14RevokeSessionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x17\n\x15RevokeSessionResponse\";\n\x12VerifyEmailRequest\x12\x10\n\x08\x65mail_id\x18\x01 \x01(\t\x12\x13\n\x0bsecret_code\x18\x02 \x01(\t\"*\n\x13VerifyEmailResponse\x12\x13\n\x0bis_verified\x18\x01 \x01(\x08\"L\n\x19ListSecurityEventsRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"`\n\x1aListSecurityEventsResponse\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.transactions.v2.SecurityEvent\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t2\xa7\n\n\x08Identity\x12k\n\nCreateUser\x12\".transactions.v2.CreateUserRequest\x1a#.transactions.v2.CreateUserResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v2/users:\x01*\x12j\n\x07GetUser\x12\x1f.transactions.v2.GetUserRequest\x1a .transactions.v2.GetUserResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v2/users/{username}\x12v\n\nUpdateUser\x12\".transactions.v2.UpdateUserRequest\x1a#.transactions.v2.UpdateUserResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x32\x14/v2/users/{username}:\x01*\x12|\n\nGrantRoles\x12\".transactions.v2.GrantRolesRequest\x1a#.transactions.v2.GrantRolesResponse\"%\x82\xd3\xe4\x93\x02\x1f\x1a\x1a/v2/users/{username}/roles:\x01*\x12n\n\tLoginUser\x12!.transactions.v2.LoginUserRequest\x1a\".transactions.v2.LoginUserResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/v2/users:login:\x01*\x12u\n\x0bRenewAccess\x12#.transactions.v2.RenewAccessRequest\x1a$.transactions.v2.RenewAccessResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v2/tokens:renew:\x01*\x12r\n\nLogoutUser\x12\".transactions.v2.LogoutUserRequest\x1a#.transactions.v2.LogoutUserResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v2/users:logout:\x01*\x12q\n\x0cListSessions\x12$.transactions.v2.ListSessionsRequest\x1a%.transactions.v2.ListSessionsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v2/sessions\x12y\n\rRevokeSession\x12%.transactions.v2.RevokeSessionRequest\x1a&.transactions.v2.RevokeSessionResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/v2/sessions/{id}\x12w\n\x0bVerifyEmail\x12#.transactions.v2.VerifyEmailRequest\x1a$.transactions.v2.VerifyEmailResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v2/users:verifyEmail\x12\x89\x01\n\x12ListSecurityEvents\x12*.transactions.v2.ListSecurityEventsRequest\x1a+.transactions.v2.ListSecurityEventsResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v2/securityEventsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,16 +36,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IDENTITY'].methods_by_name['CreateUser']._loaded_options = None
   _globals['_IDENTITY'].methods_by_name['CreateUser']._serialized_options = b'\202\323\344\223\002\016\"\t/v2/users:\001*'
+  _globals['_IDENTITY'].methods_by_name['GetUser']._loaded_options = None
+  _globals['_IDENTITY'].methods_by_name['GetUser']._serialized_options = b'\202\323\344\223\002\026\022\024/v2/users/{username}'
+  _globals['_IDENTITY'].methods_by_name['UpdateUser']._loaded_options = None
+  _globals['_IDENTITY'].methods_by_name['UpdateUser']._serialized_options = b'\202\323\344\223\002\0312\024/v2/users/{username}:\001*'
+  _globals['_IDENTITY'].methods_by_name['GrantRoles']._loaded_options = None
+  _globals['_IDENTITY'].methods_by_name['GrantRoles']._serialized_options = b'\202\323\344\223\002\037\032\032/v2/users/{username}/roles:\001*'
   _globals['_IDENTITY'].methods_by_name['LoginUser']._loaded_options = None
   _globals['_IDENTITY'].methods_by_name['LoginUser']._serialized_options = b'\202\323\344\223\002\024\"\017/v2/users:login:\001*'
+  _globals['_IDENTITY'].methods_by_name['RenewAccess']._loaded_options = None
+  _globals['_IDENTITY'].methods_by_name['RenewAccess']._serialized_options = b'\202\323\344\223\002\025\"\020/v2/tokens:renew:\001*'
+  _globals['_IDENTITY'].methods_by_name['LogoutUser']._loaded_options = None
+  _globals['_IDENTITY'].methods_by_name['LogoutUser']._serialized_options = b'\202\323\344\223\002\025\"\020/v2/users:logout:\001*'
+  _globals['_IDENTITY'].methods_by_name['ListSessions']._loaded_options = None
+  _globals['_IDENTITY'].methods_by_name['ListSessions']._serialized_options = b'\202\323\344\223\002\016\022\014/v2/sessions'
+  _globals['_IDENTITY'].methods_by_name['RevokeSession']._loaded_options = None
+  _globals['_IDENTITY'].methods_by_name['RevokeSession']._serialized_options = b'\202\323\344\223\002\023*\021/v2/sessions/{id}'
+  _globals['_IDENTITY'].methods_by_name['VerifyEmail']._loaded_options = None
+  _globals['_IDENTITY'].methods_by_name['VerifyEmail']._serialized_options = b'\202\323\344\223\002\027\022\025/v2/users:verifyEmail'
+  _globals['_IDENTITY'].methods_by_name['ListSecurityEvents']._loaded_options = None
+  _globals['_IDENTITY'].methods_by_name['ListSecurityEvents']._serialized_options = b'\202\323\344\223\002\024\022\022/v2/securityEvents'
   _globals['_CREATEUSERREQUEST']._serialized_start=143
   _globals['_CREATEUSERREQUEST']._serialized_end=232
   _globals['_CREATEUSERRESPONSE']._serialized_start=234
   _globals['_CREATEUSERRESPONSE']._serialized_end=291
-  _globals['_LOGINUSERREQUEST']._serialized_start=293
-  _globals['_LOGINUSERREQUEST']._serialized_end=347
-  _globals['_LOGINUSERRESPONSE']._serialized_start=350
-  _globals['_LOGINUSERRESPONSE']._serialized_end=594
-  _globals['_IDENTITY']._serialized_start=597
-  _globals['_IDENTITY']._serialized_end=828
+  _globals['_GETUSERREQUEST']._serialized_start=293
+  _globals['_GETUSERREQUEST']._serialized_end=327
+  _globals['_GETUSERRESPONSE']._serialized_start=329
+  _globals['_GETUSERRESPONSE']._serialized_end=383
+  _globals['_UPDATEUSERREQUEST']._serialized_start=386
+  _globals['_UPDATEUSERREQUEST']._serialized_end=527
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=529
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=586
+  _globals['_GRANTROLESREQUEST']._serialized_start=588
+  _globals['_GRANTROLESREQUEST']._serialized_end=640
+  _globals['_GRANTROLESRESPONSE']._serialized_start=642
+  _globals['_GRANTROLESRESPONSE']._serialized_end=699
+  _globals['_LOGINUSERREQUEST']._serialized_start=701
+  _globals['_LOGINUSERREQUEST']._serialized_end=755
+  _globals['_LOGINUSERRESPONSE']._serialized_start=758
+  _globals['_LOGINUSERRESPONSE']._serialized_end=1002
+  _globals['_RENEWACCESSREQUEST']._serialized_start=1004
+  _globals['_RENEWACCESSREQUEST']._serialized_end=1047
+  _globals['_RENEWACCESSRESPONSE']._serialized_start=1050
+  _globals['_RENEWACCESSRESPONSE']._serialized_end=1296
+  _globals['_LOGOUTUSERREQUEST']._serialized_start=1298
+  _globals['_LOGOUTUSERREQUEST']._serialized_end=1337
+  _globals['_LOGOUTUSERRESPONSE']._serialized_start=1339
+  _globals['_LOGOUTUSERRESPONSE']._serialized_end=1359
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1361
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1382
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1384
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1447
+  _globals['_REVOKESESSIONREQUEST']._serialized_start=1449
+  _globals['_REVOKESESSIONREQUEST']._serialized_end=1483
+  _globals['_REVOKESESSIONRESPONSE']._serialized_start=1485
+  _globals['_REVOKESESSIONRESPONSE']._serialized_end=1508
+  _globals['_VERIFYEMAILREQUEST']._serialized_start=1510
+  _globals['_VERIFYEMAILREQUEST']._serialized_end=1569
+  _globals['_VERIFYEMAILRESPONSE']._serialized_start=1571
+  _globals['_VERIFYEMAILRESPONSE']._serialized_end=1613
+  _globals['_LISTSECURITYEVENTSREQUEST']._serialized_start=1615
+  _globals['_LISTSECURITYEVENTSREQUEST']._serialized_end=1691
+  _globals['_LISTSECURITYEVENTSRESPONSE']._serialized_start=1693
+  _globals['_LISTSECURITYEVENTSRESPONSE']._serialized_end=1789
+  _globals['_IDENTITY']._serialized_start=1792
+  _globals['_IDENTITY']._serialized_end=3111
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,16 @@ class LedgerServicer(purerpc.Servicer):
     async def GetAccount(self, input_message):
         raise NotImplementedError()
 
+    async def ListAccounts(self, input_message):
+        raise NotImplementedError()
+
+    async def ListEntries(self, input_message):
+        raise NotImplementedError()
+
     async def Deposit(self, input_message):
+        raise NotImplementedError()
+
+    async def Withdraw(self, input_message):
         raise NotImplementedError()
 
     async def CreateTransfer(self, input_message):
@@ -44,12 +53,39 @@ class LedgerServicer(purerpc.Servicer):
             )
         )
         service_obj.add_method(
+            "ListAccounts",
+            self.ListAccounts,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.ListAccountsRequest,
+                transactions_dot_v2_dot_ledger__pb2.ListAccountsResponse,
+            )
+        )
+        service_obj.add_method(
+            "ListEntries",
+            self.ListEntries,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.ListEntriesRequest,
+                transactions_dot_v2_dot_ledger__pb2.ListEntriesResponse,
+            )
+        )
+        service_obj.add_method(
             "Deposit",
             self.Deposit,
             purerpc.RPCSignature(
                 purerpc.Cardinality.UNARY_UNARY,
                 transactions_dot_v2_dot_ledger__pb2.DepositRequest,
                 transactions_dot_v2_dot_ledger__pb2.DepositResponse,
+            )
+        )
+        service_obj.add_method(
+            "Withdraw",
+            self.Withdraw,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.WithdrawRequest,
+                transactions_dot_v2_dot_ledger__pb2.WithdrawResponse,
             )
         )
         service_obj.add_method(
@@ -95,12 +131,36 @@ class LedgerStub:
                 transactions_dot_v2_dot_ledger__pb2.GetAccountResponse,
             )
         )
+        self.ListAccounts = self._client.get_method_stub(
+            "ListAccounts",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.ListAccountsRequest,
+                transactions_dot_v2_dot_ledger__pb2.ListAccountsResponse,
+            )
+        )
+        self.ListEntries = self._client.get_method_stub(
+            "ListEntries",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.ListEntriesRequest,
+                transactions_dot_v2_dot_ledger__pb2.ListEntriesResponse,
+            )
+        )
         self.Deposit = self._client.get_method_stub(
             "Deposit",
             purerpc.RPCSignature(
                 purerpc.Cardinality.UNARY_UNARY,
                 transactions_dot_v2_dot_ledger__pb2.DepositRequest,
                 transactions_dot_v2_dot_ledger__pb2.DepositResponse,
+            )
+        )
+        self.Withdraw = self._client.get_method_stub(
+            "Withdraw",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.WithdrawRequest,
+                transactions_dot_v2_dot_ledger__pb2.WithdrawResponse,
             )
         )
         self.CreateTransfer = self._client.get_method_stub(

@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from proto.transactions.v2 import types_pb2 as transactions_dot_v2_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctransactions/v2/ledger.proto\x12\x0ftransactions.v2\x1a\x1cgoogle/api/annotations.proto\x1a\x1btransactions/v2/types.proto\"6\n\x14\x43reateAccountRequest\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"B\n\x15\x43reateAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"?\n\x12GetAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"4\n\x0e\x44\x65positRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"i\n\x0f\x44\x65positResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"i\n\x15\x43reateTransferRequest\x12\x17\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x12\x15\n\rto_account_id\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\"\xa1\x01\n\x16\x43reateTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12.\n\x0c\x66rom_account\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\x12*\n\nfrom_entry\x18\x03 \x01(\x0b\x32\x16.transactions.v2.Entry\" \n\x12GetTransferRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"B\n\x13GetTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer2\xe2\x04\n\x06Ledger\x12w\n\rCreateAccount\x12%.transactions.v2.CreateAccountRequest\x1a&.transactions.v2.CreateAccountResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v2/accounts:\x01*\x12p\n\nGetAccount\x12\".transactions.v2.GetAccountRequest\x1a#.transactions.v2.GetAccountResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v2/accounts/{id}\x12z\n\x07\x44\x65posit\x12\x1f.transactions.v2.DepositRequest\x1a .transactions.v2.DepositResponse\",\x82\xd3\xe4\x93\x02&\"!/v2/accounts/{account_id}:deposit:\x01*\x12{\n\x0e\x43reateTransfer\x12&.transactions.v2.CreateTransferRequest\x1a\'.transactions.v2.CreateTransferResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/v2/transfers:\x01*\x12t\n\x0bGetTransfer\x12#.transactions.v2.GetTransferRequest\x1a$.transactions.v2.GetTransferResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v2/transfers/{id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctransactions/v2/ledger.proto\x12\x0ftransactions.v2\x1a\x1cgoogle/api/annotations.proto\x1a\x1btransactions/v2/types.proto\"6\n\x14\x43reateAccountRequest\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"B\n\x15\x43reateAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"?\n\x12GetAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"4\n\x13ListAccountsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"T\n\x14ListAccountsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.transactions.v2.Account\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"G\n\x12ListEntriesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"Q\n\x13ListEntriesResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.transactions.v2.Entry\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"4\n\x0e\x44\x65positRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"i\n\x0f\x44\x65positResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"5\n\x0fWithdrawRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"j\n\x10WithdrawResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"i\n\x15\x43reateTransferRequest\x12\x17\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x12\x15\n\rto_account_id\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\"\xa1\x01\n\x16\x43reateTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12.\n\x0c\x66rom_account\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\x12*\n\nfrom_entry\x18\x03 \x01(\x0b\x32\x16.transactions.v2.Entry\" \n\x12GetTransferRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"B\n\x13GetTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer2\xdb\x07\n\x06Ledger\x12w\n\rCreateAccount\x12%.transactions.v2.CreateAccountRequest\x1a&.transactions.v2.CreateAccountResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v2/accounts:\x01*\x12p\n\nGetAccount\x12\".transactions.v2.GetAccountRequest\x1a#.transactions.v2.GetAccountResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v2/accounts/{id}\x12q\n\x0cListAccounts\x12$.transactions.v2.ListAccountsRequest\x1a%.transactions.v2.ListAccountsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v2/accounts\x12\x83\x01\n\x0bListEntries\x12#.transactions.v2.ListEntriesRequest\x1a$.transactions.v2.ListEntriesResponse\")\x82\xd3\xe4\x93\x02#\x12!/v2/accounts/{account_id}/entries\x12z\n\x07\x44\x65posit\x12\x1f.transactions.v2.DepositRequest\x1a .transactions.v2.DepositResponse\",\x82\xd3\xe4\x93\x02&\"!/v2/accounts/{account_id}:deposit:\x01*\x12~\n\x08Withdraw\x12 .transactions.v2.WithdrawRequest\x1a!.transactions.v2.WithdrawResponse\"-\x82\xd3\xe4\x93\x02\'\"\"/v2/accounts/{account_id}:withdraw:\x01*\x12{\n\x0e\x43reateTransfer\x12&.transactions.v2.CreateTransferRequest\x1a\'.transactions.v2.CreateTransferResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/v2/transfers:\x01*\x12t\n\x0bGetTransfer\x12#.transactions.v2.GetTransferRequest\x1a$.transactions.v2.GetTransferResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v2/transfers/{id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGER'].methods_by_name['CreateAccount']._serialized_options = b'\202\323\344\223\002\021\"\014/v2/accounts:\001*'
   _globals['_LEDGER'].methods_by_name['GetAccount']._loaded_options = None
   _globals['_LEDGER'].methods_by_name['GetAccount']._serialized_options = b'\202\323\344\223\002\023\022\021/v2/accounts/{id}'
+  _globals['_LEDGER'].methods_by_name['ListAccounts']._loaded_options = None
+  _globals['_LEDGER'].methods_by_name['ListAccounts']._serialized_options = b'\202\323\344\223\002\016\022\014/v2/accounts'
+  _globals['_LEDGER'].methods_by_name['ListEntries']._loaded_options = None
+  _globals['_LEDGER'].methods_by_name['ListEntries']._serialized_options = b'\202\323\344\223\002#\022!/v2/accounts/{account_id}/entries'
   _globals['_LEDGER'].methods_by_name['Deposit']._loaded_options = None
   _globals['_LEDGER'].methods_by_name['Deposit']._serialized_options = b'\202\323\344\223\002&\"!/v2/accounts/{account_id}:deposit:\001*'
+  _globals['_LEDGER'].methods_by_name['Withdraw']._loaded_options = None
+  _globals['_LEDGER'].methods_by_name['Withdraw']._serialized_options = b'\202\323\344\223\002\'\"\"/v2/accounts/{account_id}:withdraw:\001*'
   _globals['_LEDGER'].methods_by_name['CreateTransfer']._loaded_options = None
   _globals['_LEDGER'].methods_by_name['CreateTransfer']._serialized_options = b'\202\323\344\223\002\022\"\r/v2/transfers:\001*'
   _globals['_LEDGER'].methods_by_name['GetTransfer']._loaded_options = None
@@ -51,18 +57,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETACCOUNTREQUEST']._serialized_end=263
   _globals['_GETACCOUNTRESPONSE']._serialized_start=265
   _globals['_GETACCOUNTRESPONSE']._serialized_end=328
-  _globals['_DEPOSITREQUEST']._serialized_start=330
-  _globals['_DEPOSITREQUEST']._serialized_end=382
-  _globals['_DEPOSITRESPONSE']._serialized_start=384
-  _globals['_DEPOSITRESPONSE']._serialized_end=489
-  _globals['_CREATETRANSFERREQUEST']._serialized_start=491
-  _globals['_CREATETRANSFERREQUEST']._serialized_end=596
-  _globals['_CREATETRANSFERRESPONSE']._serialized_start=599
-  _globals['_CREATETRANSFERRESPONSE']._serialized_end=760
-  _globals['_GETTRANSFERREQUEST']._serialized_start=762
-  _globals['_GETTRANSFERREQUEST']._serialized_end=794
-  _globals['_GETTRANSFERRESPONSE']._serialized_start=796
-  _globals['_GETTRANSFERRESPONSE']._serialized_end=862
-  _globals['_LEDGER']._serialized_start=865
-  _globals['_LEDGER']._serialized_end=1475
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=330
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=382
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=384
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=468
+  _globals['_LISTENTRIESREQUEST']._serialized_start=470
+  _globals['_LISTENTRIESREQUEST']._serialized_end=541
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=543
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=624
+  _globals['_DEPOSITREQUEST']._serialized_start=626
+  _globals['_DEPOSITREQUEST']._serialized_end=678
+  _globals['_DEPOSITRESPONSE']._serialized_start=680
+  _globals['_DEPOSITRESPONSE']._serialized_end=785
+  _globals['_WITHDRAWREQUEST']._serialized_start=787
+  _globals['_WITHDRAWREQUEST']._serialized_end=840
+  _globals['_WITHDRAWRESPONSE']._serialized_start=842
+  _globals['_WITHDRAWRESPONSE']._serialized_end=948
+  _globals['_CREATETRANSFERREQUEST']._serialized_start=950
+  _globals['_CREATETRANSFERREQUEST']._serialized_end=1055
+  _globals['_CREATETRANSFERRESPONSE']._serialized_start=1058
+  _globals['_CREATETRANSFERRESPONSE']._serialized_end=1219
+  _globals['_GETTRANSFERREQUEST']._serialized_start=1221
+  _globals['_GETTRANSFERREQUEST']._serialized_end=1253
+  _globals['_GETTRANSFERRESPONSE']._serialized_start=1255
+  _globals['_GETTRANSFERRESPONSE']._serialized_end=1321
+  _globals['_LEDGER']._serialized_start=1324
+  _globals['_LEDGER']._serialized_end=2311
 # @@protoc_insertion_point(module_scope)

@@ -1,8 +1,9 @@
 from google.api import annotations_pb2 as _annotations_pb2
 from proto.transactions.v2 import types_pb2 as _types_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -33,6 +34,40 @@ class GetAccountResponse(_message.Message):
     account: _types_pb2.Account
     def __init__(self, account: _Optional[_Union[_types_pb2.Account, _Mapping]] = ...) -> None: ...
 
+class ListAccountsRequest(_message.Message):
+    __slots__ = ("limit", "cursor")
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    cursor: str
+    def __init__(self, limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class ListAccountsResponse(_message.Message):
+    __slots__ = ("items", "next_cursor")
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[_types_pb2.Account]
+    next_cursor: str
+    def __init__(self, items: _Optional[_Iterable[_Union[_types_pb2.Account, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+
+class ListEntriesRequest(_message.Message):
+    __slots__ = ("account_id", "limit", "cursor")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    account_id: int
+    limit: int
+    cursor: str
+    def __init__(self, account_id: _Optional[int] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class ListEntriesResponse(_message.Message):
+    __slots__ = ("items", "next_cursor")
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[_types_pb2.Entry]
+    next_cursor: str
+    def __init__(self, items: _Optional[_Iterable[_Union[_types_pb2.Entry, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+
 class DepositRequest(_message.Message):
     __slots__ = ("account_id", "amount")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +77,22 @@ class DepositRequest(_message.Message):
     def __init__(self, account_id: _Optional[int] = ..., amount: _Optional[int] = ...) -> None: ...
 
 class DepositResponse(_message.Message):
+    __slots__ = ("transfer", "account")
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    transfer: _types_pb2.Transfer
+    account: _types_pb2.Account
+    def __init__(self, transfer: _Optional[_Union[_types_pb2.Transfer, _Mapping]] = ..., account: _Optional[_Union[_types_pb2.Account, _Mapping]] = ...) -> None: ...
+
+class WithdrawRequest(_message.Message):
+    __slots__ = ("account_id", "amount")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    account_id: int
+    amount: int
+    def __init__(self, account_id: _Optional[int] = ..., amount: _Optional[int] = ...) -> None: ...
+
+class WithdrawResponse(_message.Message):
     __slots__ = ("transfer", "account")
     TRANSFER_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]

@@ -1,0 +1,32 @@
+"""Who makes a request: the one way from an `authorization` header to a principal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from application.tokens import ACCESS, Tokens
+from domain.errors import Code, Unauthenticated
+from domain.policy import Principal, scopes
+
+
+class Authenticator:
+    """`is_revoked` says whether a session has been ended."""
+
+    def __init__(self, tokens: Tokens, is_revoked: Callable[[UUID], bool]) -> None:
+        self._tokens = tokens
+        self._is_revoked = is_revoked
+
+    def principal(self, authorization: Sequence[str]) -> Principal:
+        """Who sent these `authorization` headers, of which there must be one; raises Unauthenticated."""
+        if not authorization:
+            raise Unauthenticated("an access token is needed")
+        if len(authorization) > 1:
+            raise Unauthenticated("there is more than one authorization header")
+        scheme, _, token = authorization[0].partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("the authorization header must be: Bearer <token>")
+        claims = self._tokens.verify(token, ACCESS)
+        if self._is_revoked(claims.session_id):
+            raise Unauthenticated("the session has ended", Code.SESSION_REVOKED)
+        return Principal(claims.username, scopes(claims.roles), claims.session_id)

@@ -1,0 +1,83 @@
+"""How often identity may be tried: per client address, and per account.
+
+A login that succeeds does not count. The owner of an account under attack is never locked out: what counts
+against the account alone does so only for addresses where its owner has never been, and a password reset by
+mail makes the owner's new address one of those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address
+
+from domain.errors import RateLimited
+from persistence.rate_limits import Limit, RateLimits, Try
+
+REGISTRATIONS = Limit("registration", tries=100, period_s=600)
+LOGINS = Limit("login", tries=100, period_s=600)
+LOGINS_OF_ACCOUNT_HERE = Limit("login.account.address", tries=10, period_s=900)
+LOGINS_OF_ACCOUNT = Limit("login.account", tries=100, period_s=900)
+MAILS = Limit("mail", tries=30, period_s=3600)
+MAILS_TO = Limit("mail.to", tries=5, period_s=3600)
+RESETS = Limit("reset", tries=30, period_s=3600)
+IPV6_PREFIX_BITS = 64
+"""Who has one IPv6 address has all of its network."""
+
+
+class Throttle:
+    """With `limits` None nothing is counted: for load tests."""
+
+    def __init__(self, limits: RateLimits | None) -> None:
+        self._limits = limits
+
+    async def registration(self, address: str, email: str) -> None:
+        """Raises RateLimited."""
+        await self._spend([Try(REGISTRATIONS, network(address)), Try(MAILS_TO, email.lower())])
+
+    async def mail(self, address: str, email: str) -> None:
+        """A mail that somebody asks to be sent to this address, whether anybody has it or not."""
+        await self._spend([Try(MAILS, network(address)), Try(MAILS_TO, email.lower())])
+
+    async def reset(self, address: str) -> None:
+        """A code from a mail, tried."""
+        await self._spend([Try(RESETS, network(address))])
+
+    async def login(self, address: str, username: str) -> list[Try]:
+        """Raises RateLimited; what it returns is to be forgiven when the login succeeds."""
+        here = network(address)
+        return await self._spend([Try(LOGINS, here), Try(LOGINS_OF_ACCOUNT_HERE, f"{username} {here}")])
+
+    async def login_from_afar(self, username: str) -> list[Try]:
+        """The same, at an address where the account's owner has never been."""
+        return await self._spend([Try(LOGINS_OF_ACCOUNT, username)])
+
+    async def forgive(self, tries: Sequence[Try]) -> None:
+        """These were no attempts to get in where one should not."""
+        if self._limits is not None and tries:
+            await self._limits.take_back(tries)
+
+    async def _spend(self, tries: list[Try]) -> list[Try]:
+        if self._limits is None:
+            return []
+        counts = await self._limits.count(tries)
+        waits = [
+            count.ends_in_s for one, count in zip(tries, counts, strict=True) if count.tries > one.limit.tries
+        ]
+        if waits:
+            raise RateLimited(retry_after_s=max(1, math.ceil(max(waits))))
+        return tries
+
+
+def network(address: str) -> str:
+    """What is counted as one client: an IPv4 address, or an IPv6 network."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        kept = int(parsed) >> (128 - IPV6_PREFIX_BITS) << (128 - IPV6_PREFIX_BITS)
+        return f"{IPv6Address(kept)}/{IPV6_PREFIX_BITS}"
+    return str(parsed)

@@ -1,0 +1,154 @@
+"""What every route of v1 has in common: an operation with a rule, JSON in, JSON out.
+
+A route says which operation it is, what body it takes and what it gives; the rest is done here once:
+authentication before anything is read, strict decoding, encoding. The list of what routes say of themselves is
+what the API's description is made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import trio
+from quart import Blueprint, Response, request
+
+from application.service import Service
+from domain.errors import NotFound
+from domain.policy import PUBLIC, Operation, Principal
+from domain.users import Client
+from transport.clients import client_of
+from transport.http import schemas
+
+Handler = Callable[..., Awaitable[msgspec.Struct | Response | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a route says of itself."""
+
+    method: str
+    path: str
+    operation: Operation
+    takes: type[schemas.Request] | None
+    body_required: bool
+    gives: type[msgspec.Struct] | None
+    status: HTTPStatus
+    query: tuple[str, ...]
+    moves_money: bool
+
+
+class Asked:
+    """One request, as a handler sees it."""
+
+    __slots__ = ("_principal", "_service", "replayed")
+
+    def __init__(self, service: Service, principal: Principal | None) -> None:
+        self._service = service
+        self._principal = principal
+        self.replayed = False
+
+    @property
+    def principal(self) -> Principal:
+        """Who makes it; there is nobody only where the operation is public."""
+        assert self._principal is not None
+        return self._principal
+
+    @property
+    def client(self) -> Client:
+        """Where it comes from."""
+        return client_of(
+            request.remote_addr or "",
+            request.headers.getlist("X-Forwarded-For"),
+            request.headers.get("User-Agent", ""),
+            self._service.trusted_proxies,
+        )
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The key it was sent with."""
+        return request.headers.get("Idempotency-Key")
+
+    @property
+    def deadline(self) -> float:
+        """When to give up, on Trio's clock."""
+        return trio.current_time() + self._service.request_timeout_s
+
+
+class Endpoints:
+    """The routes on one service; each operation is one route at most."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.blueprint = Blueprint("v1", __name__)
+        self.described: list[Endpoint] = []
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        operation: Operation,
+        *,
+        takes: type[schemas.Request] | None = None,
+        body_required: bool = True,
+        gives: type[msgspec.Struct] | None = None,
+        status: HTTPStatus = HTTPStatus.OK,
+        query: tuple[str, ...] = (),
+        moves_money: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Make a handler the route of an operation."""
+        self.described.append(
+            Endpoint(method, path, operation, takes, body_required, gives, status, query, moves_money)
+        )
+        service, public = self.service, operation in PUBLIC
+
+        def install(handler: Handler) -> Handler:
+            async def answer(**arguments: Any) -> Response:
+                principal = None
+                if not public:
+                    principal = service.authenticator.principal(request.headers.getlist("Authorization"))
+                asked = Asked(service, principal)
+                if takes is not None:
+                    raw: Any = await request.get_data()
+                    arguments["body"] = schemas.decode(raw, takes) if raw or body_required else takes()
+                response = _response(await handler(asked, **arguments), status)
+                if asked.replayed:
+                    response.headers["Idempotency-Replayed"] = "true"
+                return response
+
+            self.blueprint.add_url_rule(path, operation.value, answer, methods=[method])
+            return handler
+
+        return install
+
+    def page(self, method: str, path: str) -> Callable[[Handler], Handler]:
+        """Make a handler a page or a probe: for anybody, and no operation of its own."""
+
+        def install(handler: Handler) -> Handler:
+            async def answer() -> Response:
+                return _response(await handler(Asked(self.service, None)), HTTPStatus.OK)
+
+            self.blueprint.add_url_rule(path, handler.__name__, answer, methods=[method])
+            return handler
+
+        return install
+
+
+def _response(document: msgspec.Struct | Response | None, status: HTTPStatus) -> Response:
+    if isinstance(document, Response):
+        return document
+    if document is None:
+        return Response(b"", status)
+    return Response(schemas.encode(document), status, content_type="application/json")
+
+
+def identifier(text: str, what: str) -> UUID:
+    """A UUID in a request; any other text names nothing there is."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(what) from None
