@@ -55,8 +55,8 @@ class IssuedToken:
     expires_at: datetime
 
 
-class _Paseto:
-    """One key for one type of token."""
+class PasetoKey:
+    """One key for one type of token. `mark` is the clear part of every token made with it: the footer."""
 
     def __init__(self, secret: bytes, typ: str) -> None:
         self.typ = typ
@@ -65,9 +65,11 @@ class _Paseto:
         self.mark = self.encode(b"").rpartition(".")[2]
 
     def encode(self, payload: bytes) -> str:
+        """A token with this payload."""
         return pyseto.encode(self._key, payload=payload, footer=self._footer).decode()
 
     def decode(self, token: str) -> bytes:
+        """The payload of a genuine token; raises Unauthenticated."""
         try:
             payload = pyseto.decode(self._key, token).payload
         except (pyseto.PysetoError, ValueError):
@@ -76,8 +78,8 @@ class _Paseto:
         return payload
 
 
-class _Jwt:
-    """One key for one type of token."""
+class JwtKey:
+    """One key for one type of token. `mark` is the clear part of every token made with it: the header."""
 
     def __init__(self, secret: bytes, typ: str) -> None:
         self.typ = typ
@@ -87,9 +89,11 @@ class _Jwt:
         self.mark = self.encode(b"").partition(".")[0]
 
     def encode(self, payload: bytes) -> str:
+        """A token with this payload."""
         return self._jws.encode(payload, self._key, _JWT_ALGORITHM, headers={"kid": self._id})
 
     def decode(self, token: str) -> bytes:
+        """The payload of a genuine token; raises Unauthenticated."""
         try:
             payload = self._jws.decode(token, self._key, algorithms=[_JWT_ALGORITHM])
         except jwt.PyJWTError:
@@ -109,10 +113,13 @@ class Tokens:
         self._now = now
         self._verified: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
         keys = [
-            (kind(secret, typ)) for secret in secrets for typ in (ACCESS, REFRESH) for kind in (_Paseto, _Jwt)
+            (kind(secret, typ))
+            for secret in secrets
+            for typ in (ACCESS, REFRESH)
+            for kind in (PasetoKey, JwtKey)
         ]
-        self._keys: dict[str, _Paseto | _Jwt] = {key.mark: key for key in keys}
-        issuing = _Jwt if issue == "jwt" else _Paseto
+        self._keys: dict[str, PasetoKey | JwtKey] = {key.mark: key for key in keys}
+        issuing = JwtKey if issue == "jwt" else PasetoKey
         self._issuing = {key.typ: key for key in reversed(keys) if isinstance(key, issuing)}
 
     def issue(
@@ -158,7 +165,7 @@ class Tokens:
         if len(parts) != (2 if paseto else 3) or not all(map(_is_canonical, parts)):
             raise _invalid()
         key = self._keys.get(parts[-1] if paseto else parts[0])
-        if key is None or key.typ != typ or isinstance(key, _Paseto) is not paseto:
+        if key is None or key.typ != typ or isinstance(key, PasetoKey) is not paseto:
             raise _invalid()
         return key.decode(token)
 

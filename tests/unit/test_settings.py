@@ -28,14 +28,14 @@ def test_defaults_are_those_of_the_contract(environ):
 
 def test_development_makes_a_key_once_and_keeps_it(environ, tmp_path):
     first, second = load(environ), load(environ)
-    assert first.token_symmetric_key == second.token_symmetric_key
-    assert len(first.token_symmetric_key) == 32
+    assert first.token_keys == second.token_keys
+    assert len(first.token_keys[0]) == 32
     assert (tmp_path / "var" / "token-symmetric-key").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("key", ["k" * 32, "ab" * 32])
 def test_a_key_is_32_bytes_raw_or_hex(environ, key):
-    assert len(load({**environ, "TOKEN_SYMMETRIC_KEY": key}).token_symmetric_key) == 32
+    assert len(load({**environ, "TOKEN_SYMMETRIC_KEY": key}).token_keys[0]) == 32
 
 
 @pytest.mark.parametrize(
