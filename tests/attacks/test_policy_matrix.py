@@ -1,0 +1,258 @@
+"""The whole of the policy, role by role, over every way in: what the table says is what the service does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import httpx
+import pytest
+
+from application.tokens import ACCESS, Tokens
+from cli.settings import SECRET_FILE
+from domain.policy import PUBLIC, RULES, Operation, Role, Scope, scopes
+from proto.transactions.v2 import identity_pb2, ledger_pb2
+from tests.support.service import PASSWORD, ServiceProcess, open_accounts
+from transport.grpc.asked import ruled
+from transport.http.routes import endpoints
+from transport.http.server import create_app
+
+from purerpc import Cardinality, RPCSignature  # isort: skip
+from purerpc.server import Service  # isort: skip
+
+NOBODY, ROLELESS = "anonymous", "without a role"
+CALLERS = [NOBODY, ROLELESS, *(role.value for role in Role), "depositor+banker"]
+V1_ONLY = {Operation.RESEND_VERIFICATION, Operation.REQUEST_PASSWORD_RESET, Operation.CONFIRM_PASSWORD_RESET}
+V2_ONLY = {Operation.GRANT_ROLES}
+PAGES = {"healthz", "readyz", "ask_for_password", "take_password"}
+NOT_ABOUT_ANYTHING_OF_ANYBODY = {
+    Operation.CREATE_ACCOUNT,
+    Operation.LIST_ACCOUNTS,
+    Operation.LIST_SESSIONS,
+    Operation.LOGOUT_USER,
+    Operation.LIST_SECURITY_EVENTS,
+}
+
+
+@dataclass
+class Person:
+    """Somebody with an account, a transfer and a session."""
+
+    name: str
+    account: int
+    transfer: int
+    session: str
+    token: str | None
+
+
+@dataclass
+class Request:
+    """The same operation over both transports."""
+
+    http: tuple[str, str, dict[str, Any] | None]
+    grpc: Any = None
+
+
+def requests(of: Person, target: int) -> dict[Operation, Request]:
+    """How each operation that has a rule is asked for, about what belongs to a person."""
+    money = {"from_account_id": of.account, "to_account_id": target, "amount": 1, "currency": "USD"}
+    return {
+        Operation.GET_USER: Request(
+            ("GET", f"/v1/users/{of.name}", None), identity_pb2.GetUserRequest(username=of.name)
+        ),
+        Operation.UPDATE_USER: Request(
+            ("PATCH", f"/v1/users/{of.name}", {"full_name": "X"}),
+            identity_pb2.UpdateUserRequest(username=of.name, full_name="X"),
+        ),
+        Operation.GRANT_ROLES: Request(
+            ("", "", None), identity_pb2.GrantRolesRequest(username=of.name, roles=["depositor"])
+        ),
+        Operation.LOGOUT_USER: Request(("POST", "/v1/users/logout", None), identity_pb2.LogoutUserRequest()),
+        Operation.LIST_SESSIONS: Request(("GET", "/v1/sessions", None), identity_pb2.ListSessionsRequest()),
+        Operation.REVOKE_SESSION: Request(
+            ("DELETE", f"/v1/sessions/{of.session}", None), identity_pb2.RevokeSessionRequest(id=of.session)
+        ),
+        Operation.LIST_SECURITY_EVENTS: Request(
+            ("GET", "/v1/security_events", None), identity_pb2.ListSecurityEventsRequest()
+        ),
+        Operation.CREATE_ACCOUNT: Request(
+            ("POST", "/v1/accounts", {"currency": "USD"}), ledger_pb2.CreateAccountRequest(currency="USD")
+        ),
+        Operation.GET_ACCOUNT: Request(
+            ("GET", f"/v1/accounts/{of.account}", None), ledger_pb2.GetAccountRequest(id=of.account)
+        ),
+        Operation.LIST_ACCOUNTS: Request(("GET", "/v1/accounts", None), ledger_pb2.ListAccountsRequest()),
+        Operation.LIST_ENTRIES: Request(
+            ("GET", f"/v1/accounts/{of.account}/entries", None),
+            ledger_pb2.ListEntriesRequest(account_id=of.account),
+        ),
+        Operation.DEPOSIT: Request(
+            ("POST", f"/v1/accounts/{of.account}/deposits", {"amount": 1}),
+            ledger_pb2.DepositRequest(account_id=of.account, amount=1),
+        ),
+        Operation.WITHDRAW: Request(
+            ("POST", f"/v1/accounts/{of.account}/withdrawals", {"amount": 1}),
+            ledger_pb2.WithdrawRequest(account_id=of.account, amount=1),
+        ),
+        Operation.CREATE_TRANSFER: Request(
+            ("POST", "/v1/transfers", money), ledger_pb2.CreateTransferRequest(**money)
+        ),
+        Operation.GET_TRANSFER: Request(
+            ("GET", f"/v1/transfers/{of.transfer}", None), ledger_pb2.GetTransferRequest(id=of.transfer)
+        ),
+    }
+
+
+class World:
+    """One service, and people of every kind on it."""
+
+    def __init__(self, service: ServiceProcess) -> None:
+        self.service = service
+        self.http = httpx.Client(base_url=service.http, timeout=30)
+        self.channel = grpc.insecure_channel(service.grpc)
+        key = bytes.fromhex((service.var_dir / SECRET_FILE).read_text())
+        self.tokens = Tokens([key], issue="jwt")
+        self.bank = service.login(service.banker())
+
+    def person(self, name: str, token: str | None, session: str) -> Person:
+        account = open_accounts(self.service.database_url, name, 1)[0]
+        response = self.http.post(
+            f"/v1/accounts/{account}/deposits", json={"amount": 1000}, headers=bearer(self.bank)
+        )
+        return Person(name, account, response.json()["transfer"]["id"], session, token)
+
+    def caller(self, kind: str) -> Person:
+        """Somebody with these roles, whose token and session nobody has used yet."""
+        if kind == NOBODY:
+            return self.person(self.service.register(), None, str(uuid4()))
+        name = self.service.register()
+        if kind == ROLELESS:  # nobody can log in without a role, so the token is made with the service's key
+            session = uuid4()
+            end = datetime.now(UTC) + timedelta(minutes=5)
+            issued = self.tokens.issue(ACCESS, username=name, roles=(), session_id=session, expires_at=end)
+            return self.person(name, issued.token, str(session))
+        roles = kind.split("+")
+        for role in roles:
+            assert self.service.run("user", "grant", name, role).returncode == 0
+        if "depositor" not in roles:
+            assert self.service.run("user", "revoke", name, "depositor").returncode == 0
+        login = self.http.post("/v1/users/login", json={"username": name, "password": PASSWORD}).json()
+        other = self.http.post("/v1/users/login", json={"username": name, "password": PASSWORD}).json()
+        return self.person(name, login["access_token"], other["session_id"])
+
+    def over_http(self, request: Request, token: str | None) -> str:
+        method, path, body = request.http
+        response = self.http.request(method, path, json=body, headers=bearer(token))
+        return "ok" if response.is_success else response.json()["code"]
+
+    def over_grpc(self, request: Request, token: str | None) -> str:
+        kind = type(request.grpc)
+        name = kind.__name__.removesuffix("Request")
+        module = identity_pb2 if hasattr(identity_pb2, kind.__name__) else ledger_pb2
+        service = "Identity" if module is identity_pb2 else "Ledger"
+        call = self.channel.unary_unary(
+            f"/transactions.v2.{service}/{name}",
+            request_serializer=kind.SerializeToString,
+            response_deserializer=getattr(module, f"{name}Response").FromString,
+        )
+        metadata = [("authorization", f"Bearer {token}")] if token else []
+        try:
+            call(request.grpc, metadata=metadata, timeout=30)
+        except grpc.RpcError as error:
+            return dict(error.trailing_metadata())["error-code"]
+        return "ok"
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+@pytest.fixture(scope="module")
+def world(service: ServiceProcess):
+    world = World(service)
+    with world.http, world.channel:
+        yield world
+
+
+def expected(operation: Operation, kind: str, *, own: bool) -> str:
+    """What the table says, in the words of the answer."""
+    if kind == NOBODY:
+        return "unauthenticated"
+    roles = () if kind == ROLELESS else tuple(kind.split("+"))
+    scope = scopes(roles).get(operation, Scope.NONE)
+    if operation is Operation.GRANT_ROLES and own:
+        return "permission_denied"  # nobody changes their own
+    if scope is Scope.NONE:
+        return "permission_denied"
+    return "ok" if own or scope is Scope.ANY else "not_found"
+
+
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+@pytest.mark.parametrize("kind", CALLERS)
+def test_everybody_may_do_what_the_table_says_and_nothing_else(world: World, kind: str, transport: str):
+    caller, other = world.caller(kind), world.caller("depositor")
+    ask: Callable[[Request, str | None], str] = world.over_http if transport == "http" else world.over_grpc
+    unheard = V2_ONLY if transport == "http" else V1_ONLY
+    told, said = {}, {}
+    # Logging out is the last thing that can be tried with a token.
+    for operation in sorted(RULES.keys() - unheard, key=lambda each: each is Operation.LOGOUT_USER):
+        for own, of in ((False, other), (True, caller)):
+            if not own and operation in NOT_ABOUT_ANYTHING_OF_ANYBODY:
+                continue
+            target = other.account if own else caller.account
+            told[operation.value, own] = ask(requests(of, target)[operation], caller.token)
+            said[operation.value, own] = expected(operation, kind, own=own)
+    assert told == said
+
+
+def test_every_operation_with_a_rule_is_in_the_matrix():
+    assert requests(Person("x", 1, 1, "x", None), 2).keys() == RULES.keys()
+    assert len(Role) + 3 == len(CALLERS)
+
+
+def test_staff_is_changed_by_admins_alone(world: World):
+    banker, admin, victim = (world.caller(kind) for kind in ("banker", "admin", "banker"))
+    request = requests(victim, victim.account)[Operation.UPDATE_USER]
+    for ask in (world.over_http, world.over_grpc):
+        assert ask(request, banker.token) == "permission_denied"
+        assert ask(request, admin.token) == "ok"
+
+
+class Anything:
+    """Stands for a service of which nothing is asked."""
+
+    def __getattr__(self, name: str) -> Any:
+        return Anything()
+
+
+def test_every_route_is_an_operation_or_a_page_for_everybody():
+    app = create_app(Anything())
+    routes = {rule.endpoint.removeprefix("v1.") for rule in app.url_map.iter_rules()}
+    assert routes - {operation.value for operation in set(Operation) - V2_ONLY} == PAGES
+    assert {each.operation for each in endpoints(Anything()).described} == set(Operation) - V2_ONLY
+
+
+def test_every_method_is_an_operation():
+    methods = {
+        Operation(re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower())
+        for module in (identity_pb2, ledger_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert methods == set(Operation) - V1_ONLY
+    assert PUBLIC | RULES.keys() == set(Operation)
+
+
+def test_a_method_without_a_rule_does_not_start():
+    methods = Service("transactions.v2.Ledger")
+    signature = RPCSignature(Cardinality.UNARY_UNARY, ledger_pb2.DepositRequest, ledger_pb2.DepositResponse)
+    methods.add_method("Deposit", lambda message: message, signature)
+    assert ruled(methods) is methods
+    methods.add_method("TakeEverything", lambda message: message, signature)
+    with pytest.raises(ValueError, match="take_everything"):
+        ruled(methods)
