@@ -57,6 +57,13 @@ def test_a_key_is_32_bytes_raw_or_hex(environ, key):
         ("CURRENCIES", "usd"),
         ("SHUTDOWN_GRACE", "soon"),
         ("BOOTSTRAP_ADMIN_USERNAME", "root"),
+        ("TOKEN_RETIRED_KEYS", f"{'ab' * 32},short"),
+        ("RATE_LIMITS", "no"),
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("ALLOWED_ORIGINS", "https://bank.example/"),
+        ("ALLOWED_ORIGINS", "bank.example"),
     ],
 )
 def test_a_malformed_value_is_one_line_naming_the_variable(environ, name, value):
@@ -68,6 +75,27 @@ def test_a_malformed_value_is_one_line_naming_the_variable(environ, name, value)
 def test_production_needs_a_key(environ):
     with pytest.raises(SettingsError, match="TOKEN_SYMMETRIC_KEY"):
         load({**environ, "ENVIRONMENT": "production"})
+
+
+def test_production_has_rate_limits(environ):
+    with pytest.raises(SettingsError, match="RATE_LIMITS"):
+        load({**environ, "ENVIRONMENT": "production", "TOKEN_SYMMETRIC_KEY": "k" * 32, "RATE_LIMITS": "off"})
+    assert not load({**environ, "RATE_LIMITS": "off"}).rate_limits
+
+
+def test_lists_are_separated_by_commas(environ):
+    settings = load(
+        {
+            **environ,
+            "TOKEN_SYMMETRIC_KEY": "k" * 32,
+            "TOKEN_RETIRED_KEYS": "ab" * 32,
+            "TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+            "ALLOWED_ORIGINS": "https://bank.example, http://localhost:5173",
+        }
+    )
+    assert settings.token_keys == (b"k" * 32, bytes.fromhex("ab" * 32))
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+    assert settings.allowed_origins == ("https://bank.example", "http://localhost:5173")
 
 
 def test_secrets_are_not_in_the_repr(environ):
