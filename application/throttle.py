@@ -57,6 +57,12 @@ class Throttle:
         if self._limits is not None and tries:
             await self._limits.take_back(tries)
 
+    async def pardon(self, address: str, username: str) -> None:
+        """Whoever is at this address has proved to be this user."""
+        here = network(address)
+        if self._limits is not None:
+            await self._limits.forget([Try(LOGINS_OF_ACCOUNT_HERE, f"{username} {here}")])
+
     async def _spend(self, tries: list[Try]) -> list[Try]:
         if self._limits is None:
             return []

@@ -210,6 +210,7 @@ class Users:
             ended = await self._set_password(connection, user, password_hash, client, None)
         self._revoke(ended)
         self._mail_waits()
+        await self._throttle.pardon(client.address, user.username)
 
     async def _address_given(
         self, connection: Connection, principal: Principal, client: Client, before: User, user: User

@@ -68,6 +68,17 @@ class RateLimits:
         """Do not count these after all."""
         await self._change(tries, -1)
 
+    async def forget(self, tries: Sequence[Try]) -> None:
+        """Begin to count anew."""
+        keys = [each.key for each in tries]
+        for key in keys:
+            self._windows.pop(key, None)
+        if self._now() >= self._alone_until:
+            try:
+                await self._redis.run(lambda client: client.delete(*keys), timeout_s=TIMEOUT_S)
+            except RedisUnavailable:
+                self._alone_until = self._now() + ALONE_S
+
     async def _change(self, tries: Sequence[Try], change: int) -> list[Count]:
         if self._now() >= self._alone_until:
             try:
