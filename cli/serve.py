@@ -104,10 +104,11 @@ async def _announce(running: Running, settings: Settings) -> None:
     gc.collect()
     gc.freeze()  # what start-up made stays; the collector need not look at it again
     mail = (settings.smtp_url and "over SMTP") or f"to {settings.var_dir.absolute() / 'mail'}/*.eml"
+    http_host = settings.http_server_address.rpartition(":")[0]
     grpc_host = settings.grpc_server_address.rpartition(":")[0]
     print(
         f"Transactions API\n"
-        f"  HTTP   {running.http.binds[0]}\n"
+        f"  HTTP   http://{http_host}:{running.http.port}\n"
         f"  gRPC   {grpc_host}:{running.grpc.port}\n"
         f"  mail   {mail}\n"
         f"  {HOW_TO_STOP}",

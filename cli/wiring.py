@@ -107,7 +107,10 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
             settings.trusted_proxies,
         )
         http = HttpServer(
-            create_app(service), settings.http_server_address, grace_s=settings.shutdown_grace_s * 0.4
+            create_app(service, allowed_origins=settings.allowed_origins),
+            settings.http_server_address,
+            grace_s=settings.shutdown_grace_s * 0.4,
+            public_url=settings.public_url,
         )
         grpc, health = _grpc(service, settings)
         root = Supervisor(

@@ -1,88 +1,117 @@
-"""The HTTP server: Quart-Trio on Hypercorn, as one supervised child.
-
-Hypercorn installs no signal handlers under Trio and closes its listeners at once on shutdown; when that is
-is the caller's decision (`stop`). A client that has stopped reading blocks it inside a send that nothing can
-cancel; when the grace is over we shut such sockets down under it, which ends the send with an error.
-"""
+"""The HTTP server: Quart-Trio behind Hypercorn's protocol, as one supervised child."""
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
-from pathlib import Path
+import math
+from collections.abc import Collection
+from time import time
+from wsgiref.handlers import format_date_time
 
 import trio
 from hypercorn.config import Config
-from hypercorn.trio import serve
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.utils import wrap_app
 from quart_trio import QuartTrio
 
 from application.service import Service
 from transport.http import problems, routes
+from transport.http.connection import HttpConnection, HttpLimits
+from transport.http.hygiene import install_cors, security_headers
 
-BODY_MAX_BYTES = 64 * 1024
-KEEP_ALIVE_S = 75.0
-READ_TIMEOUT_S = 30
-STUCK_AFTER_S = 0.5
+log = logging.getLogger(__name__)
+
+BACKLOG = 1_024
 
 
-def create_app(service: Service) -> QuartTrio:
-    """The app with v1 on it."""
-    app = QuartTrio("transactions")
-    app.config["MAX_CONTENT_LENGTH"] = BODY_MAX_BYTES
-    app.config["BODY_TIMEOUT"] = READ_TIMEOUT_S
+def create_app(
+    service: Service, *, allowed_origins: Collection[str] = (), limits: HttpLimits | None = None
+) -> QuartTrio:
+    """The app with v1 on it, open to pages of these origins."""
+    limits = limits or HttpLimits()
+    app = QuartTrio("transactions", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = limits.body_max_bytes
+    app.config["BODY_TIMEOUT"] = limits.body_s
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.register_blueprint(routes.endpoints(service).blueprint)
+    install_cors(app, allowed_origins)
     problems.install(app)
     return app
+
+
+class _Config(Config):
+    """Hypercorn's, with what every answer carries."""
+
+    def __init__(self, public_url: str, limits: HttpLimits) -> None:
+        super().__init__()
+        self.accesslog = None
+        self.errorlog = logging.getLogger("hypercorn")
+        self.h11_max_incomplete_size = limits.head_max_bytes
+        self.keep_alive_max_requests = math.inf  # type: ignore[assignment]
+        self._always = security_headers(public_url)
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        return [(b"date", format_date_time(time()).encode()), *self._always]
 
 
 class HttpServer:
     """Serves an app on one address until stopped."""
 
-    def __init__(self, app: QuartTrio, address: str, *, grace_s: float) -> None:
-        self._app = app
+    def __init__(
+        self,
+        app: QuartTrio,
+        address: str,
+        *,
+        grace_s: float,
+        public_url: str = "",
+        limits: HttpLimits | None = None,
+    ) -> None:
+        self._app = wrap_app(app, 0, "asgi")
+        self._address = address
+        self._grace_s = grace_s
+        self._limits = limits or HttpLimits()
+        self._config = _Config(public_url, self._limits)
+        self._connections: set[HttpConnection] = set()
         self._stop = trio.Event()
-        self._config = Config()
-        self._config.bind = [address]
-        self._config.graceful_timeout = grace_s
-        self._config.keep_alive_timeout = KEEP_ALIVE_S
-        self._config.include_server_header = False
-        self._config.accesslog = None
-        self._config.errorlog = logging.getLogger("hypercorn")
-        self._config.h11_max_incomplete_size = 32 * 1024
-        self.binds: list[str] = []
+        self.port = 0
         self.listening = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen, report ready, serve until `stop`."""
+        """Listen, report ready, serve; once stopped, end when what is in flight is answered, or the grace is over."""
         self._stop = trio.Event()
-        async with trio.open_nursery() as nursery:
-            self.binds = await nursery.start(self._serve, nursery.cancel_scope)
-            nursery.start_soon(self._shut_down_stuck)
-            self.listening.set()
-            task_status.started()
+        self._context = WorkerContext(None)
+        host, _, port = self._address.rpartition(":")
+        listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=BACKLOG)
+        self.port = listeners[0].socket.getsockname()[1]
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
 
-    async def _shut_down_stuck(self) -> None:
-        await self._stop.wait()
-        await trio.sleep(self._config.graceful_timeout + STUCK_AFTER_S)
-        shut_down_connections({int(bind.rpartition(":")[2]) for bind in self.binds})
+                async def accept() -> None:
+                    await trio.serve_listeners(self._handle, listeners, handler_nursery=connections)
 
-    async def _serve(self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[list[str]]) -> None:
-        await serve(self._app, self._config, shutdown_trigger=self._stop.wait, task_status=task_status)
-        scope.cancel()
+                accepting.start_soon(accept)
+                self.listening.set()
+                task_status.started()
+                await self._stop.wait()
+                accepting.cancel_scope.cancel()
+            await self._context.terminated.set()
+            connections.cancel_scope.deadline = trio.current_time() + self._grace_s
+            for connection in self._connections:
+                connection.end_when_idle()
 
     def stop(self) -> None:
         """Close the listeners, finish what is in flight."""
         self._stop.set()
 
-
-def shut_down_connections(local_ports: set[int]) -> None:
-    """Shut down every socket of this process that is connected to one of its ports (Linux)."""
-    for entry in Path("/proc/self/fd").iterdir():
+    async def _handle(self, stream: trio.SocketStream) -> None:
+        if len(self._connections) >= self._limits.connections_max:
+            await trio.aclose_forcefully(stream)
+            return
+        connection = HttpConnection(stream, self._app, self._config, self._context, self._limits)
+        self._connections.add(connection)
         try:
-            with socket.socket(fileno=os.dup(int(entry.name))) as connection:
-                if connection.getsockname()[1] in local_ports:
-                    connection.shutdown(socket.SHUT_RDWR)
-        except (OSError, IndexError, TypeError):
-            continue  # no socket, not connected, or gone meanwhile
+            await connection.run()
+        except Exception:  # a defect on one connection must not end the others
+            log.exception("an HTTP connection failed")
+        finally:
+            self._connections.discard(connection)

@@ -1,0 +1,147 @@
+"""One HTTP/1.1 connection: Hypercorn keeps the protocol, Trio does the waiting.
+
+Hypercorn's own connection waits for ever for a client that does not read, gives one that sends its request a
+byte at a time as long as an idle one, starts a task per request to watch for idleness, and changes to HTTP/2
+when asked. Here one deadline bounds reading and another sending, and HTTP/1.1 is all that is spoken.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+RECEIVE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Bounds of a connection. A request must be answered within `request_s` of its first byte."""
+
+    keep_alive_s: float = 75.0
+    request_s: float = 30.0
+    send_s: float = 30.0
+    head_max_bytes: int = 32 * 1024
+    body_max_bytes: int = 64 * 1024
+    body_s: float = 15.0
+    connections_max: int = 2_000
+
+
+class _Http1(H11Protocol):
+    """Takes no offer to speak anything else: RFC 9110 7.8 lets a server ignore an upgrade."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        return
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        if len(headers) != len(request.headers):
+            request = h11.Request(
+                method=request.method, target=request.target, headers=headers, http_version=request.http_version
+            )
+        await super()._create_stream(request)
+
+
+class HttpConnection:
+    """Serves one accepted stream until either side ends it."""
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        limits: HttpLimits,
+    ) -> None:
+        self._stream = stream
+        self._app = app
+        self._config = config
+        self._context = context
+        self._limits = limits
+        self._reading = trio.CancelScope(deadline=trio.current_time() + limits.keep_alive_s)
+        self._sending = trio.Lock()
+        self._idle = True
+
+    async def run(self) -> None:
+        """Serve."""
+        socket = self._stream.socket
+        try:
+            client = parse_socket_addr(socket.family, socket.getpeername())
+            server = parse_socket_addr(socket.family, socket.getsockname())
+            async with TaskGroup() as group:
+                self._protocol = _Http1(
+                    self._app,
+                    self._config,
+                    self._context,
+                    group,
+                    ConnectionState({}),
+                    False,
+                    client,
+                    server,
+                    self._send,
+                )
+                with self._reading:
+                    await self._read()
+                await self._protocol.handle(Closed())
+        except OSError:  # it was gone before it had a name
+            return
+        finally:
+            await trio.aclose_forcefully(self._stream)
+
+    def end_when_idle(self) -> None:
+        """Serve no further request; one that has begun is finished."""
+        if self._idle:
+            self._reading.cancel()
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                data = await self._stream.receive_some(RECEIVE_BYTES)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+            self._begin()
+            await self._protocol.handle(RawData(bytes(data)))
+            if not data:
+                return
+
+    async def _send(self, event: Event) -> None:
+        match event:
+            case RawData():
+                if not await self._sent(event.data):
+                    await trio.aclose_forcefully(self._stream)
+                    await self._protocol.handle(Closed())
+            case Closed():
+                await self._hang_up()
+                await self._protocol.handle(Closed())
+            case Updated(idle=True):
+                self._idle = True
+                self._reading.deadline = trio.current_time() + self._limits.keep_alive_s
+            case Updated(idle=False):
+                self._begin()
+
+    def _begin(self) -> None:
+        if self._idle:
+            self._idle = False
+            self._reading.deadline = trio.current_time() + self._limits.request_s
+
+    async def _sent(self, data: bytes) -> bool:
+        with trio.move_on_after(self._limits.send_s):
+            async with self._sending:
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._stream.send_all(data)
+                    return True
+        return False
+
+    async def _hang_up(self) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            await self._stream.send_eof()
+        await self._stream.aclose()
