@@ -1,14 +1,14 @@
-"""A bare echo on Quart-Trio and Hypercorn: what any service on this stack spends before it does anything."""
+"""A bare echo on Quart-Trio and Hypercorn's own server: what a service on this stack spends before it does anything."""
 
 from __future__ import annotations
 
 import argparse
 
 import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
 from quart import Response, request
 from quart_trio import QuartTrio
-
-from transport.http.server import HttpServer
 
 app = QuartTrio("echo")
 
@@ -24,7 +24,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
-    trio.run(HttpServer(app, f"127.0.0.1:{port}", grace_s=1).run)
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.keep_alive_timeout = 75
+    config.keep_alive_max_requests = 10**9
+    trio.run(serve, app, config)
 
 
 if __name__ == "__main__":
