@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import h11
 import trio
@@ -20,17 +21,22 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-RECEIVE_BYTES = 64 * 1024
+RECEIVE_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """Bounds of a connection. A request must be answered within `request_s` of its first byte."""
+    """Bounds of a connection. A request must be answered within `request_s` of its first byte.
+
+    After our last word `linger_s` is given to the client to hear it.
+    """
 
     keep_alive_s: float = 75.0
     request_s: float = 30.0
     send_s: float = 30.0
+    linger_s: float = 1.0
     head_max_bytes: int = 32 * 1024
+    headers_max: int = 100
     body_max_bytes: int = 64 * 1024
     body_s: float = 15.0
     connections_max: int = 2_000
@@ -39,10 +45,19 @@ class HttpLimits:
 class _Http1(H11Protocol):
     """Takes no offer to speak anything else: RFC 9110 7.8 lets a server ignore an upgrade."""
 
+    limits: HttpLimits
+
     async def _check_protocol(self, event: h11.Request) -> None:
         return
 
     async def _create_stream(self, request: h11.Request) -> None:
+        if (
+            len(request.headers) > self.limits.headers_max
+            or sum(len(name) + len(value) for name, value in request.headers) > self.limits.head_max_bytes
+        ):
+            await self._send_error_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            await self.send(Closed())
+            return
         headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
         if len(headers) != len(request.headers):
             request = h11.Request(
@@ -70,6 +85,7 @@ class HttpConnection:
         self._reading = trio.CancelScope(deadline=trio.current_time() + limits.keep_alive_s)
         self._sending = trio.Lock()
         self._idle = True
+        self._over = False
 
     async def run(self) -> None:
         """Serve."""
@@ -89,6 +105,7 @@ class HttpConnection:
                     server,
                     self._send,
                 )
+                self._protocol.limits = self._limits
                 with self._reading:
                     await self._read()
                 await self._protocol.handle(Closed())
@@ -108,6 +125,8 @@ class HttpConnection:
                 data = await self._stream.receive_some(RECEIVE_BYTES)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
+            if self._over and data:
+                continue
             self._begin()
             await self._protocol.handle(RawData(bytes(data)))
             if not data:
@@ -117,6 +136,7 @@ class HttpConnection:
         match event:
             case RawData():
                 if not await self._sent(event.data):
+                    self._reading.cancel()  # what else it has asked for is of no use to it
                     await trio.aclose_forcefully(self._stream)
                     await self._protocol.handle(Closed())
             case Closed():
@@ -142,6 +162,11 @@ class HttpConnection:
         return False
 
     async def _hang_up(self) -> None:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+        # What still comes is discarded: to close with it unread would turn our closing into a reset, which
+        # would overtake our answer. Shielded, for what ends a request also cancels the task that we are in.
+        if self._over:
+            return
+        self._over = True
+        self._reading.deadline = trio.current_time() + self._limits.linger_s
+        with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._stream.send_eof()
-        await self._stream.aclose()

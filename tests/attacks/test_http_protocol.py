@@ -1,0 +1,255 @@
+"""HTTP as its worst clients speak it: each is answered or cut off, and nobody else notices."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import httpx
+import pytest
+import trio
+from quart import Response
+from quart_trio import QuartTrio
+
+from tests.attacks.health import answers, tells_nothing, unharmed
+from tests.support.service import ServiceProcess, open_accounts
+from transport.http.connection import HttpLimits
+from transport.http.server import HttpServer
+
+TIMEOUT_S = 20
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /v1/users/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+MANY = 1_000
+
+
+@contextmanager
+def connected(service: ServiceProcess) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", service.http_port), timeout=TIMEOUT_S) as connection:
+        yield connection
+
+
+def answer_to(service: ServiceProcess, sent: bytes) -> bytes:
+    """Everything that comes back until the server closes, or answers with a length."""
+    with connected(service) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        return until_closed(connection)
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    received = b""
+    while True:
+        try:
+            data = connection.recv(65_536)
+        except ConnectionResetError:
+            return received
+        if not data:
+            return received
+        received += data
+
+
+def statuses(received: bytes) -> list[int]:
+    return [int(line.split()[1]) for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+
+
+ONE = b'{"username": "x", "password": "12345678"}'
+SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde" + SMUGGLED,
+        POST + b"Content-Length: 5, 6\r\n\r\nabcde" + SMUGGLED,
+        POST + b"Content-Length: -1\r\n\r\n" + SMUGGLED,
+        POST + b"Content-Length: +5\r\n\r\nabcde" + SMUGGLED,
+        POST + b"Content-Length: 0x5\r\n\r\nabcde" + SMUGGLED,
+        POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nBad Name: y\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nA: b\x00c\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+        GET + b"A: " + b"x" * 40_000 + b"\r\n\r\n",
+        GET + b"A: b\r\n" * 10_000 + b"\r\n",
+        b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=lambda request: repr(request[:70].replace(POST, b"")),
+)
+def test_a_malformed_request_is_refused_and_nothing_behind_it_is_served(service, request_):
+    received = answer_to(service, request_)
+    assert all(400 <= status < 500 or status == 501 for status in statuses(received)), received
+    assert len(statuses(received)) <= 1, received
+    tells_nothing(received)
+    answers(service)
+
+
+def test_folded_headers_bare_line_feeds_and_old_versions_do_no_harm(service):
+    for request in (
+        b"GET /healthz HTTP/1.0\r\n\r\n",
+        b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\nHost: x\nConnection: close\n\n",
+        b"GET http://elsewhere/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        GET + b"A: b\r\n c\r\nConnection: close\r\n\r\n",
+        GET
+        + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+        GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    ):
+        received = answer_to(service, request)
+        (status,) = statuses(received)
+        assert status in (200, 400, 404), received
+        assert b"101" not in received.split(b"\r\n")[0]
+        tells_nothing(received)
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_an_oversized_body_is_refused_before_it_has_all_come(service, chunked):
+    with unharmed(service), connected(service) as connection:
+        if chunked:
+            connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+            piece = b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n"
+        else:
+            connection.sendall(POST + b"Content-Length: 1000000000\r\n\r\n")
+            piece = b"x" * 0xFFFF
+        taken = 0
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for _ in range(1_000):
+                connection.sendall(piece)
+                taken += 1
+                time.sleep(0.002)  # so that it hears of the answer
+        assert taken < 1_000
+    response = httpx.post(f"{service.http}/v1/users/login", content=b"x" * 70_000)
+    assert (response.status_code, response.json()["code"]) == (413, "invalid_argument")
+
+
+def test_connections_that_say_nothing_or_half_a_request_hold_up_nobody(service):
+    with unharmed(service):
+        opened = [socket.create_connection(("127.0.0.1", service.http_port)) for _ in range(MANY)]
+        try:
+            for number, connection in enumerate(opened):
+                connection.sendall(
+                    (b"", b"GET /", GET + b"X-A: b", POST + b"Content-Length: 9\r\n\r\n{")[number % 4]
+                )
+            answers(service)
+        finally:
+            for connection in opened:
+                connection.close()
+
+
+def test_clients_that_do_not_read_hold_up_nobody(service):
+    name = service.register()
+    account = open_accounts(service.database_url, name, 1)[0]
+    path = f"/v1/accounts/{account}/entries?limit=100"
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.login(name)}\r\n\r\n".encode()
+    with unharmed(service):
+        deaf = [socket.create_connection(("127.0.0.1", service.http_port)) for _ in range(50)]
+        try:
+            for connection in deaf:
+                connection.settimeout(0.05)
+                try:
+                    for _ in range(500):
+                        connection.sendall(request)
+                except TimeoutError:
+                    continue
+            answers(service)
+        finally:
+            for connection in deaf:
+                connection.close()
+
+
+def test_every_answer_carries_the_security_headers_once_and_no_version(service):
+    for path, status in (
+        ("/healthz", 200),
+        ("/v1/accounts", 401),
+        ("/nothing", 404),
+        ("/v1/verify_email", 404),
+    ):
+        response = httpx.get(service.http + path, headers={"Accept": "text/html"})
+        assert response.status_code == status
+        names = [name for name, _ in response.headers.multi_items()]
+        assert len(names) == len(set(names))
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["x-frame-options"] == "DENY"
+        assert response.headers["referrer-policy"] == "no-referrer"
+        assert response.headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+        assert "server" not in response.headers
+        assert "strict-transport-security" not in response.headers  # its public URL is not https
+    refused = answer_to(service, b"nonsense\r\n\r\n")
+    assert b"nosniff" in refused
+    assert b"access-control" not in refused.lower()
+
+
+# The same server with small limits, in this process: how long a client may take.
+
+SMALL = HttpLimits(keep_alive_s=0.4, request_s=0.4, send_s=0.4)
+
+
+@pytest.fixture
+async def small(nursery):
+    app = QuartTrio("small", static_folder=None)
+
+    @app.get("/")
+    async def large() -> Response:
+        return Response(b"x" * 20_000_000)
+
+    server = HttpServer(app, "127.0.0.1:0", grace_s=1, public_url="https://bank.example", limits=SMALL)
+    await nursery.start(server.run)
+    yield server
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "first", [b"", b"GET / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"]
+)
+async def test_a_silent_client_is_cut_off(small, first):
+    with trio.fail_after(TIMEOUT_S):
+        async with await trio.open_tcp_stream("127.0.0.1", small.port) as stream:
+            if first:
+                await stream.send_all(first)
+            while await stream.receive_some(1_000):
+                pass
+
+
+async def test_a_client_that_sends_a_byte_now_and_then_is_cut_off(small):
+    began = time.monotonic()
+    with trio.fail_after(TIMEOUT_S):
+        async with await trio.open_tcp_stream("127.0.0.1", small.port) as stream:
+            with pytest.raises((trio.BrokenResourceError, trio.ClosedResourceError)):
+                while True:
+                    await stream.send_all(b"G")
+                    await trio.sleep(0.05)
+    assert time.monotonic() - began > SMALL.request_s / 2
+
+
+async def test_a_client_that_does_not_read_is_cut_off(small):
+    with trio.fail_after(TIMEOUT_S):
+        async with await trio.open_tcp_stream("127.0.0.1", small.port) as stream:
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            received = 0
+            await trio.sleep(SMALL.send_s * 2)
+            try:
+                while data := await stream.receive_some(1_000_000):
+                    received += len(data)
+            except trio.BrokenResourceError:
+                pass
+            assert received < 20_000_000
+        small.stop()
+
+
+async def test_an_https_service_says_so(small):
+    with trio.fail_after(TIMEOUT_S):
+        async with await trio.open_tcp_stream("127.0.0.1", small.port) as stream:
+            await stream.send_all(b"nonsense\r\n\r\n")
+            assert b"strict-transport-security: max-age=" in await stream.receive_some(10_000)
