@@ -36,7 +36,7 @@ def run(script: str, service: ServiceProcess) -> str:
         .replace("var/mail", str(service.var_dir / "mail"))
         .replace(".venv/bin/transactions", f"{sys.executable} -m cli.main")
         .replace("--seconds 5", "--seconds 1")
-        .replace("sleep 1\n", "sleep 3\n")
+        .replace("sleep 1\n", f"until grep -qs '^http' {service.var_dir}/mail/*.eml; do sleep 0.1; done\n")
     )
     done = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", here],

