@@ -6,6 +6,7 @@ import argparse
 import gc
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,8 +24,12 @@ from infra.local.process import LocalServerError
 from infra.local.terminal import own_terminal_signals
 from migrations import newest_version
 from persistence.schema import schema_version
+from transport.grpc.limits import GrpcLimits
+from transport.http.connection import HttpLimits
 
 log = logging.getLogger(__name__)
+
+FILES_OF_OURS = 256
 
 HOW_TO_STOP = "Ctrl-C stops it: what is in flight is finished first; a second Ctrl-C ends it at once."
 
@@ -43,6 +48,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Exit status 0 after an orderly drain, 1 when the service had to give up."""
+    _allow_connections()
     with ExitStack() as stack:
         stack.enter_context(own_terminal_signals())
         database_url, redis_url = settings.database_url, settings.redis_url
@@ -57,6 +63,15 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             raise SettingsError(f"{missing}: not set (serve --embedded starts one)")
         _check_schema(database_url, migrate=arguments.embedded)
         return trio.run(partial(_serve, settings, database_url, redis_url))
+
+
+def _allow_connections() -> None:
+    # Two servers' connections, those on their way out, and files of our own.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * (HttpLimits().connections_max + GrpcLimits().connections_max) + FILES_OF_OURS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _check_schema(database_url: str, *, migrate: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import h2.config
 import h2.connection
@@ -15,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 from google.protobuf.wrappers_pb2 import StringValue
-from hyperframe.frame import Frame, GoAwayFrame
+from hyperframe.frame import DataFrame, ExtensionFrame, Frame, GoAwayFrame, PriorityFrame
 
 from domain.errors import InvalidArgument
 from transport.grpc.framing import PREFIX, frame
@@ -33,6 +33,9 @@ LIMITS = GrpcLimits(
     drain_round_trip_s=0.3,
     idle_frames_max=50,
     streams_max=20,
+    held_max_bytes=40_000,
+    request_s=0.5,
+    connections_max=10,
 )
 
 
@@ -372,6 +375,63 @@ async def test_a_flood_of_pings_is_told_to_calm_down(bench):
             client.h2.ping(b"12345678")
         await client.flush()
         assert (await client.goaway()).error_code == h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+
+
+@pytest.mark.parametrize("kind", ["empty data", "priority", "unknown"])
+async def test_a_flood_of_frames_that_do_nothing_is_told_to_calm_down(bench, kind):
+    async with bench.client() as client:
+        stream_id = await client.begin("say")
+        made = {
+            "empty data": DataFrame(stream_id),
+            "priority": PriorityFrame(stream_id, stream_weight=1),
+            "unknown": ExtensionFrame(type=0xBE, stream_id=0),
+        }[kind].serialize()
+        await client.stream.send_all(made * 60)
+        assert (await client.goaway()).error_code == h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+
+
+async def test_a_request_that_is_never_finished_is_ended(bench):
+    async with bench.client() as client:
+        half = await client.begin("say")
+        client.h2.send_data(half, b"\x00\x00")
+        await client.flush()
+        assert (await client.trailers(half))["grpc-status"] == "4"
+        assert bench.server.statistics().calls == 0
+        assert (await client.trailers(await client.call("say")))["grpc-status"] == "0"
+
+
+async def test_half_sent_requests_are_held_up_to_a_bound(bench):
+    async with bench.client() as client:
+        halves = []
+        for _ in range(5):
+            halves.append(await client.begin("say"))
+            client.h2.send_data(halves[-1], b"x" * 9_000)
+        await client.flush()
+        assert (await client.trailers(halves[-1]))["grpc-status"] == "8"
+        for half in halves[:2]:
+            client.h2.reset_stream(half)
+        await client.flush()
+        big = frame(StringValue(value="x" * 9_000).SerializeToString())
+        assert (await client.trailers(await client.call("say", big)))["grpc-status"] == "0"
+
+
+async def test_an_answer_that_nobody_reads_is_given_up(bench):
+    async with bench.client() as client:
+        client.unread = frozenset({1})
+        stream_id = await client.call("large")
+        assert (await client.trailers(stream_id))["grpc-status"] == "4"
+        assert bench.server.statistics().calls == 0
+
+
+async def test_a_newcomer_takes_the_place_of_the_idlest(bench):
+    async with bench.client() as first:
+        assert (await first.trailers(await first.call("say")))["grpc-status"] == "0"
+        async with AsyncExitStack() as stack:
+            for _ in range(LIMITS.connections_max):
+                client = await stack.enter_async_context(bench.client())
+                assert (await client.trailers(await client.call("say")))["grpc-status"] == "0"
+            await first.until_closed()
+            assert bench.server.statistics().connections == LIMITS.connections_max
 
 
 async def test_streams_flow_both_ways(bench):

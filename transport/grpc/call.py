@@ -31,10 +31,12 @@ class Call:
 
     __slots__ = (
         "arrival",
+        "began_at",
         "deframer",
         "half_closed",
         "headers",
         "headers_sent",
+        "held",
         "method",
         "peer",
         "reset",
@@ -58,6 +60,8 @@ class Call:
         self.headers_sent = False
         self.reset = False
         self.unacknowledged = 0
+        self.held = 0
+        self.began_at = trio.current_time()
         self.arrival: trio.Event | None = None
         timeout = self.raw_header(b"grpc-timeout")
         if timeout is not None:

@@ -23,7 +23,7 @@ import trio
 from domain.errors import DeadlineExceeded
 from transport import errors
 from transport.grpc.call import Call, Method
-from transport.grpc.framing import frame
+from transport.grpc.framing import PREFIX, frame
 from transport.grpc.hpack import ConstantEncoder
 from transport.grpc.limits import Flooded, GrpcLimits, IdleFrames
 from transport.grpc.status import SUCCESS, Headers, RpcFailed, trailers_of
@@ -71,6 +71,8 @@ class GrpcConnection:
         self._h2 = _H2(CONFIG)
         self._h2.encoder = ConstantEncoder()  # type: ignore[assignment]
         self._calls: dict[int, Call] = {}
+        self._held = 0
+        self.active_at = trio.current_time()
         self._writer = Writer(stream, self._h2, limits)
         self._idle_frames = IdleFrames(limits)
         self._windows = trio.lowlevel.ParkingLot()
@@ -93,6 +95,7 @@ class GrpcConnection:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._write)
+                nursery.start_soon(self._end_half_sent)
                 await self._read()
                 for call in self._calls.values():
                     call.reset = True
@@ -101,6 +104,15 @@ class GrpcConnection:
             self._counted(-len(self._calls))
             self._calls.clear()
             await trio.aclose_forcefully(self._stream)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is in flight; since `active_at`."""
+        return not self._calls
+
+    def end(self) -> None:
+        """End at once."""
+        self._nursery.cancel_scope.cancel()
 
     async def drain(self) -> None:
         """Say goodbye as RFC 9113 6.8 asks: all may come; a round trip later, no more than has come."""
@@ -164,7 +176,7 @@ class GrpcConnection:
             case h2.events.RemoteSettingsChanged():
                 self._idle_frames.count()
                 self._windows.unpark_all()
-            case h2.events.PingReceived():
+            case h2.events.PingReceived() | h2.events.PriorityUpdated() | h2.events.UnknownFrameReceived():
                 self._idle_frames.count()
             case h2.events.PingAckReceived():
                 if event.ping_data == DRAIN_PING:
@@ -204,6 +216,8 @@ class GrpcConnection:
         stream_id, length = event.stream_id, event.flow_controlled_length
         assert stream_id is not None
         assert length is not None
+        if not event.data:
+            self._idle_frames.count()
         call = self._calls.get(stream_id)
         if call is None:
             self._acknowledge(stream_id, length)
@@ -214,8 +228,12 @@ class GrpcConnection:
             call.arrived()
             return
         self._acknowledge(stream_id, length)
-        if call.deframer.size > self._limits.message_max_bytes + self._limits.window_bytes:
+        call.held += len(event.data)
+        self._held += len(event.data)
+        if call.held > self._limits.message_max_bytes + PREFIX.size:
             self._finish(call, RpcFailed(errors.RESOURCE_EXHAUSTED, "the message is too large"))
+        elif self._held > self._limits.held_max_bytes:
+            self._finish(call, RpcFailed(errors.RESOURCE_EXHAUSTED, "too much is half sent on this connection"))
 
     def _half_close(self, stream_id: int | None) -> None:
         call = self._calls.get(stream_id or 0)
@@ -223,6 +241,7 @@ class GrpcConnection:
             return
         running = self._is_running(call)
         call.half_closed = True
+        self._let_go(call)
         if running:
             call.arrived()
         else:
@@ -236,6 +255,18 @@ class GrpcConnection:
     def _acknowledge(self, stream_id: int, length: int) -> None:
         if length:
             self._h2.acknowledge_received_data(length, stream_id)
+
+    def _let_go(self, call: Call) -> None:
+        self._held -= call.held
+        call.held = 0
+
+    async def _end_half_sent(self) -> None:
+        while True:
+            await trio.sleep(self._limits.request_s / 2)
+            late = trio.current_time() - self._limits.request_s
+            for call in [each for each in self._calls.values() if each.began_at < late]:
+                if not self._is_running(call):
+                    self._finish(call, DeadlineExceeded("the request did not come in time"))
 
     # Calls
 
@@ -325,7 +356,7 @@ class GrpcConnection:
             while view and not call.reset:
                 room = min(h2_.local_flow_control_window(stream_id), h2_.max_outbound_frame_size, len(view))
                 if room <= 0:
-                    await self._windows.park()
+                    await self._wait_for_window()
                     continue
                 h2_.send_data(stream_id, view[:room].tobytes())
                 view = view[room:]
@@ -333,6 +364,12 @@ class GrpcConnection:
                 await self._writer.wait_for_room()
         except h2.exceptions.ProtocolError:
             call.reset = True
+
+    async def _wait_for_window(self) -> None:
+        with trio.move_on_after(self._limits.send_timeout_s) as timeout:
+            await self._windows.park()
+        if timeout.cancelled_caught:
+            raise DeadlineExceeded("nothing was read for too long")
 
     def _finish(self, call: Call, failure: Exception | None) -> None:
         trailers = SUCCESS if failure is None else trailers_of(failure)
@@ -352,8 +389,10 @@ class GrpcConnection:
     def _end(self, call: Call) -> None:
         if call.unacknowledged:
             self._acknowledge(call.stream_id, call.unacknowledged)
+        self._let_go(call)
         if self._calls.pop(call.stream_id, None) is not None:
             self._counted(-1)
+            self.active_at = trio.current_time()
         self._close_when_done()
 
     # Ending

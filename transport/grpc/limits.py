@@ -9,11 +9,18 @@ import trio
 
 @dataclass(frozen=True, slots=True)
 class GrpcLimits:
-    """Every bound of a connection. Idle frames are resets, pings and settings."""
+    """Every bound of a connection.
+
+    A request that is one message must have come within `request_s`; until then it is held, and no more than
+    `held_max_bytes` of them all. Idle frames are those that make work for nothing: resets, pings, settings,
+    priorities, empty data.
+    """
 
     streams_max: int = 1_000
     metadata_max_bytes: int = 16 * 1024
-    message_max_bytes: int = 4 * 1024 * 1024
+    message_max_bytes: int = 256 * 1024
+    held_max_bytes: int = 4 * 1024 * 1024
+    request_s: float = 30.0
     window_bytes: int = 1024 * 1024
     unsent_max_bytes: int = 256 * 1024
     preface_timeout_s: float = 10.0
@@ -21,6 +28,7 @@ class GrpcLimits:
     drain_round_trip_s: float = 1.0
     idle_frames_max: int = 1_000
     idle_frames_period_s: float = 1.0
+    connections_max: int = 2_000
 
 
 class Flooded(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from transport.admission import make_room
 from transport.grpc.call import Method
 from transport.grpc.connection import GrpcConnection
 from transport.grpc.limits import GrpcLimits
@@ -20,7 +21,6 @@ from purerpc.server import Service  # isort: skip
 log = logging.getLogger(__name__)
 
 assert compat
-CONNECTIONS_MAX = 2_000
 BACKLOG = 1_024
 
 
@@ -72,7 +72,7 @@ class GrpcServer:
         return GrpcStatistics(len(self._connections), self._calls, self._received)
 
     async def _handle(self, stream: trio.SocketStream) -> None:
-        if len(self._connections) >= CONNECTIONS_MAX:
+        if not make_room(self._connections, self._limits.connections_max):
             await trio.aclose_forcefully(stream)
             return
         connection = GrpcConnection(stream, self._methods, self._limits, self._count)

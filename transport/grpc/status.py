@@ -68,5 +68,5 @@ def _service_error(error: ServiceError) -> Headers:
 
 
 def _trailers(status: int, message: str) -> Headers:
-    encoded = quote(message, safe=MESSAGE_SAFE).encode()
+    encoded = quote(message.strip(), safe=MESSAGE_SAFE).encode()
     return [(b"grpc-status", str(status).encode()), (b"grpc-message", encoded)]

@@ -84,8 +84,9 @@ class HttpConnection:
         self._limits = limits
         self._reading = trio.CancelScope(deadline=trio.current_time() + limits.keep_alive_s)
         self._sending = trio.Lock()
-        self._idle = True
         self._over = False
+        self.is_idle = True
+        self.active_at = trio.current_time()
 
     async def run(self) -> None:
         """Serve."""
@@ -114,10 +115,9 @@ class HttpConnection:
         finally:
             await trio.aclose_forcefully(self._stream)
 
-    def end_when_idle(self) -> None:
-        """Serve no further request; one that has begun is finished."""
-        if self._idle:
-            self._reading.cancel()
+    def end(self) -> None:
+        """Read no more: an idle connection ends at once."""
+        self._reading.cancel()
 
     async def _read(self) -> None:
         while True:
@@ -143,14 +143,15 @@ class HttpConnection:
                 await self._hang_up()
                 await self._protocol.handle(Closed())
             case Updated(idle=True):
-                self._idle = True
-                self._reading.deadline = trio.current_time() + self._limits.keep_alive_s
+                self.is_idle = True
+                self.active_at = trio.current_time()
+                self._reading.deadline = self.active_at + self._limits.keep_alive_s
             case Updated(idle=False):
                 self._begin()
 
     def _begin(self) -> None:
-        if self._idle:
-            self._idle = False
+        if self.is_idle:
+            self.is_idle = False
             self._reading.deadline = trio.current_time() + self._limits.request_s
 
     async def _sent(self, data: bytes) -> bool:

@@ -15,6 +15,7 @@ from hypercorn.utils import wrap_app
 from quart_trio import QuartTrio
 
 from application.service import Service
+from transport.admission import make_room
 from transport.http import problems, routes
 from transport.http.connection import HttpConnection, HttpLimits
 from transport.http.hygiene import install_cors, security_headers
@@ -97,14 +98,15 @@ class HttpServer:
             await self._context.terminated.set()
             connections.cancel_scope.deadline = trio.current_time() + self._grace_s
             for connection in self._connections:
-                connection.end_when_idle()
+                if connection.is_idle:
+                    connection.end()
 
     def stop(self) -> None:
         """Close the listeners, finish what is in flight."""
         self._stop.set()
 
     async def _handle(self, stream: trio.SocketStream) -> None:
-        if len(self._connections) >= self._limits.connections_max:
+        if not make_room(self._connections, self._limits.connections_max):
             await trio.aclose_forcefully(stream)
             return
         connection = HttpConnection(stream, self._app, self._config, self._context, self._limits)
