@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+TOOLS := $(VENV)/installed-tools
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--override overrides.txt --no-annotate --no-header -q
 
 .PHONY: help server test lint format postgres redis createdb dropdb migrateup migratedown proto bench lock clean
 
@@ -12,17 +15,18 @@ help:
 server: $(INSTALLED) ## run the service; starts its own PostgreSQL and Redis where none is named
 	@exec $(BIN)/transactions serve --embedded
 
-test: $(INSTALLED) ## the whole test suite, against servers of its own
+test: $(TOOLS) ## the whole test suite, against servers of its own
 	@$(BIN)/pytest
 
-lint: $(INSTALLED) ## style, types, import rules, generated code
+lint: $(TOOLS) ## style, types, import rules, generated code, known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m infra.protogen --check
+	@$(BIN)/python -m infra.vulnerabilities
 
-format: $(INSTALLED) ## put the code into the one format
+format: $(TOOLS) ## put the code into the one format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -44,15 +48,15 @@ migrateup: $(INSTALLED) ## bring the schema up to date (while `make postgres` or
 migratedown: $(INSTALLED) ## take back the newest version of the schema
 	@$(BIN)/transactions migrate down
 
-proto: $(INSTALLED) ## regenerate the modules beside the .proto files
+proto: $(TOOLS) ## regenerate the modules beside the .proto files
 	@$(BIN)/python -m infra.protogen
 
-bench: $(INSTALLED) ## measure beside the peer; writes docs/benchmarks.md
+bench: $(TOOLS) ## measure beside the peer; writes docs/benchmarks.md
 	@$(BIN)/python -m bench.hot --write docs/benchmarks.md
 
-lock: $(INSTALLED) ## resolve the dependencies anew into requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
-		--generate-hashes --override overrides.txt --no-annotate --no-header --upgrade -q -o requirements.lock
+lock: $(TOOLS) ## resolve the dependencies anew into the lock files
+	@$(BIN)/$(LOCK) --extra embedded --extra build --upgrade -o requirements.lock
+	@$(BIN)/$(LOCK) --all-extras -c requirements.lock --upgrade -o requirements-dev.lock
 
 clean: ## remove the environment and caches; var/ with its data stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -65,4 +69,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The service needs none of these: they are for those who change it.
+$(TOOLS): $(INSTALLED) requirements-dev.lock
+	@echo "installing the tools ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
