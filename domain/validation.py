@@ -14,8 +14,10 @@ ID_MAX = 2**63 - 1
 NAME_MAX = 100
 EMAIL_MAX = 254
 PASSWORD_MIN, PASSWORD_MAX = 8, 128
+USERNAME = "^[a-z0-9_]{3,32}$"
 
-_USERNAME = re.compile(r"[a-z0-9_]{3,32}")
+
+_USERNAME = re.compile(USERNAME)
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ROLES = tuple(role.value for role in Role)

@@ -9,6 +9,7 @@ from application.service import Service
 from domain.errors import Code
 from transport.http import identity, ledger, schemas
 from transport.http.endpoint import Asked, Endpoints
+from transport.http.openapi import describe
 from transport.http.problems import problem
 
 
@@ -24,6 +25,7 @@ def endpoints(service: Service) -> Endpoints:
     ledger.add_bank_money(endpoint)
     ledger.add_transfers(endpoint)
     _add_probes(endpoint)
+    _add_description(endpoint)
     return endpoint
 
 
@@ -41,3 +43,11 @@ def _add_probes(endpoint: Endpoints) -> None:
             return schemas.Status("ready")
         code = Code.SHUTTING_DOWN if readiness.draining else Code.UNAVAILABLE
         return problem(503, code, reason, retry_after_s=1)
+
+
+def _add_description(endpoint: Endpoints) -> None:
+    described = describe(endpoint.described)
+
+    @endpoint.page("GET", "/openapi.json")
+    async def openapi(asked: Asked) -> Response:
+        return Response(described, content_type="application/json")

@@ -9,41 +9,61 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from application.sessions import Login
+from domain import validation
 from domain.errors import FieldError, InvalidArgument
-from domain.ledger import Account, Entry, Transfer
+from domain.ledger import AMOUNT_MAX, Account, Entry, Transfer
 from domain.users import SecurityEvent, Session, User
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+WITHOUT_NUL = r"^[^\x00]*$"
+
+
+def _said(**schema: object) -> msgspec.Meta:
+    return msgspec.Meta(extra_json_schema=dict(schema))
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A request body."""
 
 
+# What the API's description says of well-formed values; `domain.validation` decides.
+Username = Annotated[str, _said(pattern=validation.USERNAME)]
+Password = Annotated[str, _said(minLength=validation.PASSWORD_MIN, maxLength=validation.PASSWORD_MAX)]
+FullName = Annotated[str, _said(minLength=1, maxLength=validation.NAME_MAX, pattern=PRINTABLE)]
+Email = Annotated[str, _said(format="email", maxLength=validation.EMAIL_MAX)]
+AccountName = Annotated[str, _said(maxLength=validation.NAME_MAX, pattern=PRINTABLE)]
+Currency = Annotated[str, _said(pattern="^[A-Z]{3}$")]
+Amount = Annotated[int, _said(minimum=1, maximum=AMOUNT_MAX)]
+Identifier = Annotated[int, _said(minimum=1, maximum=validation.ID_MAX)]
+Text = Annotated[str, _said(pattern=WITHOUT_NUL)]
+
+
 class CreateUser(Request, frozen=True):
-    username: str
-    password: str
-    full_name: str
-    email: str
+    username: Username
+    password: Password
+    full_name: FullName
+    email: Email
 
 
 class UpdateUser(Request, frozen=True):
-    full_name: str | msgspec.UnsetType = msgspec.UNSET
-    email: str | msgspec.UnsetType = msgspec.UNSET
-    password: str | msgspec.UnsetType = msgspec.UNSET
+    full_name: FullName | msgspec.UnsetType = msgspec.UNSET
+    email: Email | msgspec.UnsetType = msgspec.UNSET
+    password: Password | msgspec.UnsetType = msgspec.UNSET
 
 
 class LoginUser(Request, frozen=True):
-    username: str
-    password: str
+    username: Text
+    password: Text
 
 
 class RenewAccess(Request, frozen=True):
-    refresh_token: str
+    refresh_token: Text
 
 
 class Logout(Request, frozen=True):
@@ -53,29 +73,29 @@ class Logout(Request, frozen=True):
 
 
 class EmailAddress(Request, frozen=True):
-    email: str
+    email: Email
 
 
 class ConfirmPasswordReset(Request, frozen=True):
-    reset_id: str
-    secret_code: str
-    password: str
+    reset_id: Text
+    secret_code: Text
+    password: Password
 
 
 class CreateAccount(Request, frozen=True):
-    currency: str
-    name: str = ""
+    currency: Currency
+    name: AccountName = ""
 
 
 class MoveBankMoney(Request, frozen=True):
-    amount: int
+    amount: Amount
 
 
 class CreateTransfer(Request, frozen=True):
-    from_account_id: int
-    to_account_id: int
-    amount: int
-    currency: str
+    from_account_id: Identifier
+    to_account_id: Identifier
+    amount: Amount
+    currency: Currency
 
 
 class UserBody(msgspec.Struct, frozen=True):
