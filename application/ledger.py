@@ -50,7 +50,7 @@ class Ledger:
         self._pool = pool
         self._coordinator = coordinator
         self._settlement_ids = settlement_ids
-        self._currencies = frozenset(currencies)
+        self.currencies = frozenset(currencies)
         self._verified = verified
 
     async def create_account(
@@ -60,7 +60,7 @@ class Ledger:
         check(principal, Operation.CREATE_ACCOUNT)
         validation.check(
             (
-                ("currency", validation.currency(currency, self._currencies)),
+                ("currency", validation.currency(currency, self.currencies)),
                 ("name", validation.account_name(name)),
                 _key_problem(key),
             )
@@ -183,7 +183,7 @@ class Ledger:
             _is_id(from_account_id)
             and _is_id(to_account_id)
             and 0 < amount <= AMOUNT_MAX
-            and currency in self._currencies
+            and currency in self.currencies
             and key is None
         ):
             self._check_transfer(from_account_id, to_account_id, amount, currency, key)
@@ -212,7 +212,7 @@ class Ledger:
                 ("from_account_id", validation.identifier(from_account_id)),
                 ("to_account_id", validation.identifier(to_account_id)),
                 ("amount", validation.amount(amount)),
-                ("currency", validation.currency(currency, self._currencies)),
+                ("currency", validation.currency(currency, self.currencies)),
                 _key_problem(key),
             )
         )

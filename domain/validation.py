@@ -13,6 +13,7 @@ from domain.policy import Role
 ID_MAX = 2**63 - 1
 NAME_MAX = 100
 EMAIL_MAX = 254
+RESERVED_USERNAMES = ("login", "logout", "resend_verification", "password_reset")
 PASSWORD_MIN, PASSWORD_MAX = 8, 128
 USERNAME = "^[a-z0-9_]{3,32}$"
 
@@ -32,8 +33,10 @@ def check(problems: Iterable[tuple[str, str | None]]) -> None:
 
 
 def username(value: str) -> str | None:
-    """3 to 32 of a-z, 0-9 and _."""
-    return None if _USERNAME.fullmatch(value) else "must be 3 to 32 characters of a-z, 0-9 and _"
+    """3 to 32 of a-z, 0-9 and _, and no word that has a meaning in the API's paths."""
+    if not _USERNAME.fullmatch(value):
+        return "must be 3 to 32 characters of a-z, 0-9 and _"
+    return "is reserved" if value in RESERVED_USERNAMES else None
 
 
 def password(value: str) -> str | None:

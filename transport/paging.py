@@ -1,8 +1,8 @@
-"""Pages of lists: sizes, and cursors, which mean nothing to clients."""
+"""Pages of lists: sizes, and cursors, which are nothing but where the next page begins."""
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -10,6 +10,8 @@ from application.ledger import PAGE_MAX, SEQ_BEYOND_ALL
 from domain.errors import InvalidArgument
 
 Item = TypeVar("Item")
+
+CURSOR = re.compile("[1-9][0-9]{0,18}")
 
 
 def check_limit(limit: int) -> int:
@@ -21,12 +23,9 @@ def check_limit(limit: int) -> int:
 
 def position(cursor: str | None, first: int) -> int:
     """The number a page starts from; `first` where no cursor was sent. Raises InvalidArgument."""
-    if not cursor:
+    if cursor is None:
         return first
-    try:
-        number = int(base64.urlsafe_b64decode(cursor.encode()))
-    except ValueError:
-        number = 0
+    number = int(cursor) if CURSOR.fullmatch(cursor) else 0
     if not 0 < number <= SEQ_BEYOND_ALL:
         raise InvalidArgument.field("cursor", "must be one that a page returned")
     return number
@@ -37,4 +36,4 @@ def cut(items: Sequence[Item], limit: int, number: Callable[[Item], int]) -> tup
     page = items[:limit]
     if len(items) <= limit:
         return page, None
-    return page, base64.urlsafe_b64encode(str(number(page[-1])).encode()).decode()
+    return page, str(number(page[-1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -228,6 +228,9 @@ class Anything:
 
     def __getattr__(self, name: str) -> Any:
         return Anything()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
 
 
 def test_every_route_is_an_operation_or_a_page_for_everybody():

@@ -104,7 +104,7 @@ class Identity(IdentityServicer):
         items = await self._security.list_events(
             principal,
             username=input_message.username or None,
-            before_id=position(input_message.cursor, SEQ_BEYOND_ALL),
+            before_id=position(input_message.cursor or None, SEQ_BEYOND_ALL),
             limit=limit + 1,
         )
         page, cursor = cut(items, limit, lambda event: event.id)

@@ -46,7 +46,7 @@ class Ledger(LedgerServicer):
     ) -> pb.ListAccountsResponse:
         principal, limit = self._principal(request), limit_of(input_message.limit)
         items = await self._ledger.list_accounts(
-            principal, after_id=position(input_message.cursor, 0), limit=limit + 1
+            principal, after_id=position(input_message.cursor or None, 0), limit=limit + 1
         )
         page, cursor = cut(items, limit, lambda account: account.id)
         return pb.ListAccountsResponse(
@@ -58,7 +58,7 @@ class Ledger(LedgerServicer):
         items = await self._ledger.list_entries(
             principal,
             input_message.account_id,
-            before_seq=position(input_message.cursor, SEQ_BEYOND_ALL),
+            before_seq=position(input_message.cursor or None, SEQ_BEYOND_ALL),
             limit=limit + 1,
         )
         page, cursor = cut(items, limit, lambda entry: entry.seq)

@@ -16,11 +16,13 @@ from uuid import UUID
 import msgspec
 import trio
 from quart import Blueprint, Response, request
+from werkzeug.routing import BaseConverter
 
 from application.service import Service
 from domain.errors import NotFound
 from domain.policy import PUBLIC, Operation, Principal
 from domain.users import Client
+from domain.validation import RESERVED_USERNAMES
 from transport.clients import client_of
 from transport.http import schemas
 
@@ -77,6 +79,12 @@ class Asked:
     def deadline(self) -> float:
         """When to give up, on Trio's clock."""
         return trio.current_time() + self._service.request_timeout_s
+
+
+class UsernameConverter(BaseConverter):
+    """A segment of a path that is no word of our own, so that a resource's methods are its own alone."""
+
+    regex = f"(?!(?:{'|'.join(RESERVED_USERNAMES)})$)[^/]+"
 
 
 class Endpoints:

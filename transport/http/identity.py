@@ -42,13 +42,13 @@ def add_users(endpoint: Endpoints) -> None:
         )
         return schemas.UserBody.of(user)
 
-    @endpoint("GET", "/v1/users/<username>", Operation.GET_USER, gives=schemas.UserBody)
+    @endpoint("GET", "/v1/users/<username:username>", Operation.GET_USER, gives=schemas.UserBody)
     async def get_user(asked: Asked, username: str) -> schemas.UserBody:
         return schemas.UserBody.of(await users.get(asked.principal, username))
 
     @endpoint(
         "PATCH",
-        "/v1/users/<username>",
+        "/v1/users/<username:username>",
         Operation.UPDATE_USER,
         takes=schemas.UpdateUser,
         gives=schemas.UserBody,

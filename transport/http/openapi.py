@@ -58,7 +58,7 @@ TAKES_CREDENTIALS = {Operation.LOGIN_USER, Operation.RENEW_ACCESS}
 
 QUERY: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT},
-    "cursor": {"type": "string", "description": "From the page before"},
+    "cursor": {"type": "string", "description": "From the page before", "pattern": "^[1-9][0-9]{0,17}$"},
     "username": {"type": "string", "pattern": USERNAME},
     "email_id": {"type": "string"},
     "secret_code": {"type": "string"},
@@ -89,8 +89,8 @@ class Problem(msgspec.Struct):
     request_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def describe(endpoints: Iterable[Endpoint]) -> bytes:
-    """The document, as JSON."""
+def describe(endpoints: Iterable[Endpoint], currencies: Iterable[str]) -> bytes:
+    """The document, as JSON, for a service with these currencies."""
     described = sorted(endpoints, key=lambda each: (each.path, each.method))
     paths: dict[str, dict[str, Any]] = {}
     for each in described:
@@ -100,6 +100,9 @@ def describe(endpoints: Iterable[Endpoint]) -> bytes:
         paths[probe] = {"get": {"operationId": probe[1:], "security": [], "responses": responses}}
     types = {kind for each in described for kind in (each.takes, each.gives) if kind is not None}
     _, components = msgspec.json.schema_components([*types, schemas.Status, Problem], ref_template=REF)
+    for kind in types:
+        if issubclass(kind, schemas.Request) and "currency" in components[kind.__name__]["properties"]:
+            components[kind.__name__]["properties"]["currency"]["enum"] = sorted(currencies)
     document = {
         "openapi": "3.1.0",
         "info": {

@@ -46,7 +46,7 @@ def _add_probes(endpoint: Endpoints) -> None:
 
 
 def _add_description(endpoint: Endpoints) -> None:
-    described = describe(endpoint.described)
+    described = describe(endpoint.described, endpoint.service.ledger.currencies)
 
     @endpoint.page("GET", "/openapi.json")
     async def openapi(asked: Asked) -> Response:

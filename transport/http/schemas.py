@@ -34,7 +34,9 @@ class Request(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 # What the API's description says of well-formed values; `domain.validation` decides.
 Username = Annotated[str, _said(pattern=validation.USERNAME)]
-Password = Annotated[str, _said(minLength=validation.PASSWORD_MIN, maxLength=validation.PASSWORD_MAX)]
+Password = Annotated[
+    str, _said(minLength=validation.PASSWORD_MIN, maxLength=validation.PASSWORD_MAX, pattern=WITHOUT_NUL)
+]
 FullName = Annotated[str, _said(minLength=1, maxLength=validation.NAME_MAX, pattern=PRINTABLE)]
 Email = Annotated[str, _said(format="email", maxLength=validation.EMAIL_MAX)]
 AccountName = Annotated[str, _said(maxLength=validation.NAME_MAX, pattern=PRINTABLE)]

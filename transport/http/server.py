@@ -18,6 +18,7 @@ from application.service import Service
 from transport.admission import make_room
 from transport.http import problems, routes
 from transport.http.connection import HttpConnection, HttpLimits
+from transport.http.endpoint import UsernameConverter
 from transport.http.hygiene import install_cors, security_headers
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = limits.body_max_bytes
     app.config["BODY_TIMEOUT"] = limits.body_s
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.converters["username"] = UsernameConverter
     app.register_blueprint(routes.endpoints(service).blueprint)
     install_cors(app, allowed_origins)
     problems.install(app)
