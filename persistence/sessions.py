@@ -32,18 +32,17 @@ with rotated as (
 )
 select {columns(User, "u")} from rotated join users u using (username)
 """
-END_REUSED = """
+# Clocks differ, so access tokens are believed a little longer than their session lasts; it can be ended as long.
+ENDABLE = "ended_at is null and expires_at > clock_timestamp() - interval '1 minute'"
+END_REUSED = f"""
 update sessions set ended_at = clock_timestamp()
-where id = %s and refresh_token_hash <> %s and ended_at is null and expires_at > clock_timestamp()
-returning username
+where id = %s and refresh_token_hash <> %s and {ENDABLE} returning username
 """
-END_OWN = """
-update sessions set ended_at = clock_timestamp()
-where id = %s and username = %s and ended_at is null and expires_at > clock_timestamp() returning id
+END_OWN = f"""
+update sessions set ended_at = clock_timestamp() where id = %s and username = %s and {ENDABLE} returning id
 """
-END_ALL = """
-update sessions set ended_at = clock_timestamp()
-where username = %s and ended_at is null and expires_at > clock_timestamp() returning id
+END_ALL = f"""
+update sessions set ended_at = clock_timestamp() where username = %s and {ENDABLE} returning id
 """
 LIST_ACTIVE = f"""
 select {columns(Session)} from sessions
@@ -83,14 +82,14 @@ async def rotate(connection: Connection, rotation: Rotation) -> User | None:
 
 
 async def end_reused(connection: Connection, session_id: UUID, refresh_token_hash: bytes) -> str | None:
-    """End an active session whose newest token is not this one; returns its user's name, None if there is none."""
+    """End a session whose newest token is not this one; returns its user's name, None if there is none."""
     cursor = await connection.execute(END_REUSED, [session_id, refresh_token_hash])
     row = await cursor.fetchone()
     return None if row is None else str(row[0])
 
 
 async def end_own(connection: Connection, session_id: UUID, username: str) -> bool:
-    """End a session of this user's; False when there is no such active one."""
+    """End a session of this user's; False when there is none to be ended."""
     cursor = await connection.execute(END_OWN, [session_id, username])
     return cursor.rowcount == 1
 
