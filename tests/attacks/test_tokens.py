@@ -481,7 +481,7 @@ def test_a_token_is_good_up_to_its_greatest_size_and_no_further(bank, transport,
         ("http", ACCESS, "status 431"),
         ("http", REFRESH, "invalid_argument"),
         ("grpc", ACCESS, "status UNAVAILABLE"),
-        ("grpc", REFRESH, "invalid_token"),
+        ("grpc", REFRESH, "status RESOURCE_EXHAUSTED"),
     ],
 )
 @both_formats
