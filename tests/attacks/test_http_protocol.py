@@ -129,8 +129,15 @@ def test_an_oversized_body_is_refused_before_it_has_all_come(service, chunked):
                 taken += 1
                 time.sleep(0.002)  # so that it hears of the answer
         assert taken < 1_000
-    response = httpx.post(f"{service.http}/v1/users/login", content=b"x" * 70_000)
-    assert (response.status_code, response.json()["code"]) == (413, "invalid_argument")
+
+
+def test_a_client_goes_on_after_a_refused_body(service):
+    with httpx.Client(base_url=service.http, timeout=TIMEOUT_S) as client:
+        for size in (70_000, 1_400_000) * 5:
+            response = client.post("/v1/users/login", content=b"x" * size)
+            assert (response.status_code, response.json()["code"]) == (413, "invalid_argument")
+            assert response.headers["connection"] == "close"
+            assert client.get("/healthz").status_code == 200
 
 
 def test_connections_that_say_nothing_or_half_a_request_hold_up_nobody(service):

@@ -144,7 +144,7 @@ def died_after_s(client: Client, access: str, since: float) -> float:
         if is_dead(client, access):
             return last
         last = sent_at - since
-        time.sleep(0.05)
+        time.sleep(0.1)
     raise AssertionError("it never died")
 
 
@@ -371,7 +371,7 @@ class Rotated:
             if answer.error != OK:
                 break
             self.logins.append(answer.login)
-            time.sleep(0.05)
+            time.sleep(0.1)
         self.refused_at = datetime.now(UTC)
 
 
