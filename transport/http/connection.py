@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import h11
 import trio
@@ -43,9 +44,13 @@ class HttpLimits:
 
 
 class _Http1(H11Protocol):
-    """Takes no offer to speak anything else: RFC 9110 7.8 lets a server ignore an upgrade."""
+    """Takes no offer to speak anything else: RFC 9110 7.8 lets a server ignore an upgrade.
+
+    The head of an answer is sent together with what follows it.
+    """
 
     limits: HttpLimits
+    _head = b""
 
     async def _check_protocol(self, event: h11.Request) -> None:
         return
@@ -65,6 +70,20 @@ class _Http1(H11Protocol):
             )
         await super()._create_stream(request)
 
+    async def _send_h11_event(self, event: Any) -> None:
+        try:
+            data = self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        if isinstance(event, h11.Response):
+            self._head = data
+            return
+        data, self._head = self._head + data, b""
+        if data:
+            await self.send(RawData(data))
+
 
 class HttpConnection:
     """Serves one accepted stream until either side ends it."""
@@ -83,7 +102,6 @@ class HttpConnection:
         self._context = context
         self._limits = limits
         self._reading = trio.CancelScope(deadline=trio.current_time() + limits.keep_alive_s)
-        self._sending = trio.Lock()
         self._over = False
         self.is_idle = True
         self.active_at = trio.current_time()
@@ -156,10 +174,9 @@ class HttpConnection:
 
     async def _sent(self, data: bytes) -> bool:
         with trio.move_on_after(self._limits.send_s):
-            async with self._sending:
-                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self._stream.send_all(data)
-                    return True
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._stream.send_all(data)
+                return True
         return False
 
     async def _hang_up(self) -> None:
