@@ -59,10 +59,13 @@ def full_name(value: str) -> str | None:
 
 
 def email(value: str) -> str | None:
-    """An address with a local part and a domain; whether it exists is for the mail to find out."""
+    """An address with a local part and a domain; whether it exists is for the mail to find out.
+
+    None with an encoded word (RFC 2047): a mail's header would be read as another address.
+    """
     domain = value.rpartition("@")[2]
     if len(value) <= EMAIL_MAX and value.isascii() and _EMAIL.fullmatch(value) and "." in domain:
-        return None if ".." not in value else "must be an email address"
+        return None if ".." not in value and "=?" not in value else "must be an email address"
     return "must be an email address"
 
 
