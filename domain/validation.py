@@ -43,6 +43,8 @@ def password(value: str) -> str | None:
     """Any 8 to 128 characters, but not what everybody chooses; nothing is cut off or normalised."""
     if not PASSWORD_MIN <= len(value) <= PASSWORD_MAX:
         return f"must be {PASSWORD_MIN} to {PASSWORD_MAX} characters"
+    if "\x00" in value:  # JSON of ours can not say it: such a password would be good over gRPC only
+        return "must not contain NUL"
     return "is one of the most common passwords" if value.casefold() in COMMON_PASSWORDS else None
 
 
