@@ -108,4 +108,8 @@ async def _in_redis(client: Any, tries: Sequence[Try], change: int) -> list[Coun
             pipeline.incrby(each.key, change)
             pipeline.pttl(each.key)
         answers = await pipeline.execute()
+    # Below zero where the window that it was counted in has ended: the next one owes nothing.
+    owed = [each for each, left in zip(tries, answers[1::3], strict=True) if left < 0]
+    if change < 0 and owed:
+        await _in_redis(client, owed, 1)
     return [Count(answers[at + 1], max(0, answers[at + 2]) / 1000) for at in range(0, len(answers), 3)]
