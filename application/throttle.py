@@ -21,6 +21,7 @@ LOGINS_OF_ACCOUNT = Limit("login.account", tries=100, period_s=900)
 MAILS = Limit("mail", tries=30, period_s=3600)
 MAILS_TO = Limit("mail.to", tries=5, period_s=3600)
 RESETS = Limit("reset", tries=30, period_s=3600)
+PASSWORDS = Limit("password", tries=10, period_s=3600)
 IPV6_PREFIX_BITS = 64
 """Who has one IPv6 address has all of its network."""
 
@@ -42,6 +43,10 @@ class Throttle:
     async def reset(self, address: str) -> None:
         """A code from a mail, tried."""
         await self._spend([Try(RESETS, network(address))])
+
+    async def password(self, username: str) -> None:
+        """Another password for this user, who is written to each time."""
+        await self._spend([Try(PASSWORDS, username)])
 
     async def login(self, address: str, username: str) -> list[Try]:
         """Raises RateLimited; what it returns is to be forgiven when the login succeeds."""

@@ -113,6 +113,8 @@ class Users:
         )
         if email is not None:
             await self._throttle.mail(client.address, email)
+        if password is not None:
+            await self._throttle.password(username)
         password_hash = None if password is None else await self._passwords.hash(password)
         try:
             async with self._pool.transaction() as connection:
