@@ -25,6 +25,7 @@ class VerifiedUsers:
         self._pool = pool
         self._required = required
         self._until: OrderedDict[str, float] = OrderedDict()
+        self._changes = 0
 
     def is_known(self, username: str) -> bool:
         """Whether there is no need to `check`."""
@@ -34,9 +35,12 @@ class VerifiedUsers:
         """Raises PermissionDenied for a user whose address is not proven."""
         if self.is_known(username):
             return
+        changes = self._changes
         async with self._pool.connection() as connection:
             if not await users.is_verified(connection, username):
                 raise PermissionDenied("verify your email address first", Code.EMAIL_NOT_VERIFIED)
+        if changes != self._changes:  # what was read may be from before somebody's change
+            return
         self._until.pop(username, None)
         self._until[username] = trio.current_time() + REMEMBERED_S
         if len(self._until) > REMEMBERED_MAX:
@@ -44,4 +48,5 @@ class VerifiedUsers:
 
     def forget(self, username: str) -> None:
         """Ask again next time."""
+        self._changes += 1
         self._until.pop(username, None)
