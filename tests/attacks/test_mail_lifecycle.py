@@ -1,0 +1,196 @@
+"""Codes in mails: good once, in time, for one user and one address; and what an unproven address keeps one from."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+import pytest
+
+from tests.attacks.asking import CHANGED, OK, RESET, VERIFY, Asking
+from tests.support.service import PASSWORD, open_accounts
+
+OTHER_PASSWORD = "another horse entirely"
+
+
+def address_of(name: str) -> str:
+    return f"{name}@example.com"
+
+
+def make_old(asked: Asking, table: str, name: str) -> None:
+    with psycopg.connect(asked.service.database_url, autocommit=True) as connection:
+        connection.execute(
+            f"update {table} set created_at = now() - interval '1 hour', expires_at = now() - interval '1 second' "
+            "where username = %s",
+            [name],
+        )
+
+
+def is_verified(asked: Asking, name: str) -> bool:
+    with psycopg.connect(asked.service.database_url) as connection:
+        row = connection.execute("select is_email_verified from users where username = %s", [name]).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_a_verification_link_is_good_once(asked, ask):
+    name = asked.user(verified=False)
+    link = asked.secret(address_of(name), VERIFY)
+    assert ask("VerifyEmail", **link).body == {"is_verified": True}
+    assert ask("VerifyEmail", **link).code == "not_found"
+    assert is_verified(asked, name)
+
+
+def test_a_verification_link_expires(asked, ask):
+    name = asked.user(verified=False)
+    link = asked.secret(address_of(name), VERIFY)
+    make_old(asked, "email_verifications", name)
+    assert ask("VerifyEmail", **link).code == "not_found"
+    assert not is_verified(asked, name)
+
+
+def test_a_code_verifies_nobody_else(asked, ask):
+    names = [asked.user(verified=False) for _ in range(2)]
+    links = [asked.secret(address_of(name), VERIFY) for name in names]
+    swapped = [links[0] | {"secret_code": links[1]["secret_code"]}, links[1] | {"secret_code": "x" * 43}]
+    swapped += [links[0] | {"email_id": text} for text in ("", "1", "0" * 400, "' or true --")]
+    assert {ask("VerifyEmail", **link).code for link in swapped} == {"not_found"}
+    assert not any(is_verified(asked, name) for name in names)
+    assert ask("VerifyEmail", **links[0]).code == OK  # trying has not used it up
+
+
+def test_a_link_to_the_former_address_verifies_nothing(asked, ask):
+    name = asked.user(verified=False)
+    link = asked.secret(address_of(name), VERIFY)
+    new = address_of(f"new_{name}")
+    assert ask("UpdateUser", asked.token(name), username=name, email=new).code == OK
+    assert ask("VerifyEmail", **link).code == "not_found"
+    assert not is_verified(asked, name)
+    assert ask("VerifyEmail", **asked.secret(new, VERIFY)).code == OK
+    assert is_verified(asked, name)
+
+
+def test_both_addresses_hear_of_a_change_and_the_new_one_is_unproven(asked, ask):
+    name = asked.user()
+    new = address_of(f"new_{name}")
+    answer = ask("UpdateUser", asked.token(name), username=name, email=new)
+    user = answer.body.get("user", answer.body)
+    assert (user["email"], user["is_email_verified"]) == (new, False)
+    (told,) = asked.mails(address_of(name), CHANGED)
+    assert new not in told.get_body(("plain",)).get_content()
+    assert len(asked.mails(new, VERIFY)) == 1
+
+
+def test_an_unproven_address_keeps_from_opening_accounts_and_moving_money(asked, ask):
+    unverified, changed = asked.user(verified=False), asked.user()
+    database_url = asked.service.database_url
+    tokens = {name: asked.token(name) for name in (unverified, changed)}
+    accounts = {name: open_accounts(database_url, name, 2, overdraft=100) for name in tokens}
+
+    def move(name: str) -> str:
+        source, target = accounts[name]
+        fields = {"from_account_id": source, "to_account_id": target, "amount": 1, "currency": "USD"}
+        return ask("CreateTransfer", tokens[name], **fields).code
+
+    assert move(changed) == OK
+    changes = {"username": changed, "email": address_of(f"new_{changed}")}
+    assert ask("UpdateUser", tokens[changed], **changes).code == OK
+    for name in tokens:
+        assert ask("CreateAccount", tokens[name], currency="USD").code == "email_not_verified"
+        assert move(name) == "email_not_verified"
+    assert ask("VerifyEmail", **asked.secret(changes["email"], VERIFY)).code == OK
+    assert move(changed) == OK
+
+
+def reset(asked: Asking, name: str, *, number: int = 1) -> dict[str, str]:
+    assert asked.http("RequestPasswordReset", email=address_of(name)).code == OK
+    return asked.secret(address_of(name), RESET, number=number)
+
+
+def confirm(asked: Asking, carried: dict[str, str], password: str = OTHER_PASSWORD) -> str:
+    return asked.http("ConfirmPasswordReset", **carried, password=password).code
+
+
+def logs_in(asked: Asking, name: str, password: str) -> bool:
+    return asked.http("LoginUser", username=name, password=password).code == OK
+
+
+def test_a_reset_is_good_once_and_a_weak_password_leaves_it_good(asked):
+    name = asked.user(verified=False)
+    token, carried = asked.token(name), reset(asked, name)
+    for weak in ("seven77", "x" * 129, "PassWord1", ""):
+        assert confirm(asked, carried, weak) == "invalid_argument"
+    assert confirm(asked, carried) == OK
+    assert confirm(asked, carried, "a third horse again") == "not_found"
+    assert asked.http("ListSessions", token).code == "session_revoked"
+    assert not logs_in(asked, name, PASSWORD)
+    assert logs_in(asked, name, OTHER_PASSWORD)
+    assert asked.mails(address_of(name), "Your password was changed")
+
+
+def test_a_reset_that_is_expired_wrong_or_of_somebody_else_changes_nothing(asked):
+    names = [asked.user(verified=False) for _ in range(2)]
+    first, second = (reset(asked, name) for name in names)
+    wrong = [
+        first | {"secret_code": second["secret_code"]},
+        first | {"secret_code": first["secret_code"][:-1]},
+        first | {"secret_code": ""},
+        first | {"reset_id": ""},
+    ]
+    assert {confirm(asked, each) for each in wrong} == {"not_found"}
+    make_old(asked, "password_resets", names[0])
+    assert confirm(asked, first) == "not_found"
+    assert all(logs_in(asked, name, PASSWORD) for name in names)
+
+
+@pytest.mark.parametrize("change", [{"email": "changed_{}@example.com"}, {"password": "a horse in between"}])
+def test_a_reset_is_void_once_the_address_or_the_password_has_changed(asked, change):
+    name = asked.user(verified=False)
+    carried = reset(asked, name)
+    fields = {field: value.format(name) for field, value in change.items()}
+    assert asked.http("UpdateUser", asked.token(name), username=name, **fields).code == OK
+    assert confirm(asked, carried) == "not_found"
+    assert not logs_in(asked, name, OTHER_PASSWORD)
+
+
+def test_of_two_resets_the_first_that_is_used_voids_the_other(asked):
+    name = asked.user(verified=False)
+    first = reset(asked, name)
+    second = reset(asked, name, number=2)
+    assert first["reset_id"] != second["reset_id"]
+    assert confirm(asked, first) == OK
+    assert confirm(asked, second, "a third horse again") == "not_found"
+
+
+@pytest.mark.parametrize("name", ["RequestPasswordReset", "ResendVerification"])
+def test_nobody_learns_which_addresses_are_known(asked, name):
+    verified, unverified = asked.user(), asked.user(verified=False)
+    addresses = [
+        address_of(verified),
+        address_of(unverified).upper(),
+        f"nobody{time.monotonic_ns()}@example.com",
+    ]
+    answers = [asked.http(name, email=address) for address in addresses]
+    assert answers[0].status == 202
+    assert answers[0].told == answers[1].told == answers[2].told
+
+
+def test_a_verified_address_is_sent_no_second_link(asked):
+    verified, unverified = asked.user(), asked.user(verified=False)
+    for name in (verified, unverified):
+        assert asked.http("ResendVerification", email=address_of(name)).code == OK
+    assert len(asked.mails(address_of(unverified), VERIFY, number=2)) == 2  # mails go in order
+    assert len(asked.mails(address_of(verified), VERIFY)) == 1
+
+
+def test_what_a_user_has_chosen_is_harmless_in_a_mail(asked, ask):
+    name = f"mail{time.monotonic_ns()}"[:32]
+    address = f"{name}.o'neil+tag%x@example.com"
+    full_name = "<script>alert(1)</script>\"'&{{7*7}} %0d%0aBcc: x@example.com"
+    answer = ask("CreateUser", username=name, password=PASSWORD, full_name=full_name, email=address)
+    assert answer.code == OK
+    (mail,) = asked.mails(address, VERIFY)
+    assert [each.addr_spec for each in mail["To"].addresses] == [address]
+    assert mail["Bcc"] is None
+    assert "<script>" not in mail.get_body(("html",)).get_content()
+    assert full_name in mail.get_body(("plain",)).get_content()
