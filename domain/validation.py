@@ -20,7 +20,9 @@ USERNAME = "^[a-z0-9_]{3,32}$"
 
 _USERNAME = re.compile(USERNAME)
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# C0 and C1, what else breaks lines, and what turns the direction of the text around it (UAX #9).
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_CONTROL = re.compile(f"[{CONTROLS}]")
 _ROLES = tuple(role.value for role in Role)
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 

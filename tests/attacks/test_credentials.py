@@ -98,6 +98,10 @@ def test_a_password_is_neither_cut_nor_normalised(asked, ask):
                 "A\r\nBcc: x@example.com",
                 "a\x00b",
                 "a\x7fb",
+                "a\x85b",
+                "a\u2028\u2029b",
+                "a\u202egnp.exe",
+                "\u2066a",
                 " \u3000\t ",
                 "x" * 101,
             )
