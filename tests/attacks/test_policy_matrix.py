@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import grpc
 import httpx
+import psycopg
 import pytest
 
 from application.tokens import ACCESS, Tokens
@@ -136,11 +137,8 @@ class World:
             end = datetime.now(UTC) + timedelta(minutes=5)
             issued = self.tokens.issue(ACCESS, username=name, roles=(), session_id=session, expires_at=end)
             return self.person(name, issued.token, str(session))
-        roles = kind.split("+")
-        for role in roles:
-            assert self.service.run("user", "grant", name, role).returncode == 0
-        if "depositor" not in roles:
-            assert self.service.run("user", "revoke", name, "depositor").returncode == 0
+        with psycopg.connect(self.service.database_url) as connection:
+            connection.execute("update users set roles = %s where username = %s", [kind.split("+"), name])
         login = self.http.post("/v1/users/login", json={"username": name, "password": PASSWORD}).json()
         other = self.http.post("/v1/users/login", json={"username": name, "password": PASSWORD}).json()
         return self.person(name, login["access_token"], other["session_id"])

@@ -20,7 +20,8 @@ from domain.errors import FieldError, InvalidArgument
 from domain.ledger import AMOUNT_MAX, Account, Entry, Transfer
 from domain.users import SecurityEvent, Session, User
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+PRINTABLE = f"^[^{validation.CONTROLS}]*$"
+NAMED = rf"^[^{validation.CONTROLS}]*[^{validation.CONTROLS}\s][^{validation.CONTROLS}]*$"
 WITHOUT_NUL = r"^[^\x00]*$"
 
 
@@ -37,7 +38,7 @@ Username = Annotated[str, _said(pattern=validation.USERNAME)]
 Password = Annotated[
     str, _said(minLength=validation.PASSWORD_MIN, maxLength=validation.PASSWORD_MAX, pattern=WITHOUT_NUL)
 ]
-FullName = Annotated[str, _said(minLength=1, maxLength=validation.NAME_MAX, pattern=PRINTABLE)]
+FullName = Annotated[str, _said(minLength=1, maxLength=validation.NAME_MAX, pattern=NAMED)]
 Email = Annotated[str, _said(format="email", maxLength=validation.EMAIL_MAX)]
 AccountName = Annotated[str, _said(maxLength=validation.NAME_MAX, pattern=PRINTABLE)]
 Currency = Annotated[str, _said(pattern="^[A-Z]{3}$")]
