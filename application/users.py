@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from uuid import UUID, uuid4
 
+import trio
+
 from application.keys import digest
 from application.mail import (
     Seal,
@@ -36,6 +38,8 @@ from persistence.pool import Pool
 VERIFICATION_LASTS = timedelta(minutes=15)
 RESET_LASTS = timedelta(minutes=15)
 SECRET_BYTES = 32
+ANSWERED_AFTER_S = 0.1
+"""So long it takes to ask for a mail to an address, whether anybody has it or not."""
 
 
 class Users:
@@ -172,6 +176,7 @@ class Users:
         """Mail another link, where one is wanting. Raises InvalidArgument, RateLimited; tells nothing else."""
         validation.check((("email", validation.email(email)),))
         await self._throttle.mail(client.address, email)
+        answer_at = trio.current_time() + ANSWERED_AFTER_S
         async with self._pool.transaction() as connection:
             user = await users.find_by_email(connection, email)
             name = None if user is None else user.username
@@ -179,11 +184,13 @@ class Users:
             if user is not None and not user.is_email_verified:
                 await self._ask_to_verify(connection, user)
         self._mail_waits()
+        await trio.sleep_until(answer_at)
 
     async def request_password_reset(self, client: Client, *, email: str) -> None:
         """Mail a link to choose a new password. Raises InvalidArgument, RateLimited; tells nothing else."""
         validation.check((("email", validation.email(email)),))
         await self._throttle.mail(client.address, email)
+        answer_at = trio.current_time() + ANSWERED_AFTER_S
         async with self._pool.transaction() as connection:
             user = await users.find_by_email(connection, email)
             name = None if user is None else user.username
@@ -193,6 +200,7 @@ class Users:
                 await mailed_secrets.insert_reset(connection, reset)
                 await self._post(connection, reset_mail(self._sender, user, reset, secret_code))
         self._mail_waits()
+        await trio.sleep_until(answer_at)
 
     async def confirm_password_reset(
         self, client: Client, *, reset_id: UUID, secret_code: str, password: str

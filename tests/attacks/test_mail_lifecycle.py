@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from statistics import median
 
 import psycopg
 import pytest
 
+from application.users import ANSWERED_AFTER_S
 from tests.attacks.asking import CHANGED, OK, RESET, VERIFY, Asking
 from tests.support.service import PASSWORD, open_accounts
 
+SAMPLES = 20
+DIFFERENCE_MAX = 0.25
 OTHER_PASSWORD = "another horse entirely"
 
 
@@ -173,6 +177,22 @@ def test_nobody_learns_which_addresses_are_known(asked, name):
     answers = [asked.http(name, email=address) for address in addresses]
     assert answers[0].status == 202
     assert answers[0].told == answers[1].told == answers[2].told
+
+
+@pytest.mark.parametrize("name", ["RequestPasswordReset", "ResendVerification"])
+def test_how_long_it_takes_does_not_tell_whether_a_mail_is_sent(asked, name):
+    known, unknown = address_of(asked.user(verified=False)), f"nobody{time.monotonic_ns()}@example.com"
+
+    def seconds(address: str) -> float:
+        began = time.perf_counter()
+        assert asked.http(name, email=address).status == 202
+        return time.perf_counter() - began
+
+    times = [(seconds(known), seconds(unknown)) for _ in range(SAMPLES)]
+    sent, not_sent = (median(each) for each in zip(*times, strict=True))
+    print(f"\n{name}: sent {sent * 1000:.1f} ms, not sent {not_sent * 1000:.1f} ms")
+    assert min(map(min, times)) >= ANSWERED_AFTER_S
+    assert abs(sent - not_sent) <= DIFFERENCE_MAX * max(sent, not_sent)
 
 
 def test_a_verified_address_is_sent_no_second_link(asked):
