@@ -17,7 +17,7 @@ from application.passwords import Passwords
 from application.throttle import Throttle
 from application.tokens import ACCESS, REFRESH, IssuedToken, Tokens
 from domain import validation
-from domain.errors import Code, NotFound, PermissionDenied, Unauthenticated
+from domain.errors import Code, NotFound, Overloaded, PermissionDenied, Unauthenticated
 from domain.policy import Operation, Principal, check
 from domain.users import Client, SecurityEventKind, Session, User
 from persistence import security_events, sessions, users
@@ -76,6 +76,10 @@ class Sessions:
         """
         if validation.username(username) is not None:
             username = NOBODYS
+        async with self._throttle.turn(client.address, username):
+            return await self._login(client, username, password)
+
+    async def _login(self, client: Client, username: str, password: str) -> Login:
         tries = await self._throttle.login(client.address, username)
         async with self._pool.connection() as connection:
             found = await users.find_credentials(connection, username)
@@ -83,7 +87,11 @@ class Sessions:
         if not known_here:
             tries = [*tries, *await self._throttle.login_from_afar(username)]
         password_hash, user = found or (None, None)
-        matches = await self._passwords.verify(password_hash, password)
+        try:
+            matches = await self._passwords.verify(password_hash, password)
+        except Overloaded:  # nothing was tried
+            await self._throttle.forgive(tries)
+            raise
         login = await self._open(client, user) if matches and user is not None and user.roles else None
         if login is None:
             async with self._pool.connection() as connection:

@@ -8,8 +8,11 @@ mail makes the owner's new address one of those.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from ipaddress import IPv6Address, ip_address
+
+import trio
 
 from domain.errors import RateLimited
 from persistence.rate_limits import Limit, RateLimits, Try
@@ -31,6 +34,7 @@ class Throttle:
 
     def __init__(self, limits: RateLimits | None) -> None:
         self._limits = limits
+        self._turns: dict[tuple[str, str], trio.Lock] = {}
 
     async def registration(self, address: str, email: str) -> None:
         """Raises RateLimited."""
@@ -47,6 +51,18 @@ class Throttle:
     async def password(self, username: str) -> None:
         """Another password for this user, who is written to each time."""
         await self._spend([Try(PASSWORDS, username)])
+
+    @asynccontextmanager
+    async def turn(self, address: str, username: str) -> AsyncIterator[None]:
+        """One login of an account at a time from one address, so that those that will succeed do not add up."""
+        key = (network(address), username)
+        lock = self._turns.setdefault(key, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._turns.pop(key, None)
 
     async def login(self, address: str, username: str) -> list[Try]:
         """Raises RateLimited; what it returns is to be forgiven when the login succeeds."""

@@ -167,7 +167,15 @@ def test_nul_and_what_no_text_should_have_is_no_defect(asked, everything, method
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"username": "\\udfff"}', b'{"username": "x", "password": "\\ud83d"}', b"\xed\xa0\x80", b'"\xff"'],
+    [
+        b'{"username": "\\udfff"}',
+        b'{"username": "x", "password": "\\ud83d"}',
+        b'{"\\ud800": 1}',
+        b'{"\\ud800": 1, "\\ud800": 2}',
+        b'{"username": %s}' % (b"9" * 5_000),
+        b"\xed\xa0\x80",
+        b'"\xff"',
+    ],
 )
 def test_half_a_character_is_no_defect(asked, body):
     assert asked.http("LoginUser", content=body).code == "invalid_argument"

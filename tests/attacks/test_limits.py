@@ -8,6 +8,7 @@ No test asserts that a limit is met at once: a Redis that is slow for a moment m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -40,7 +41,7 @@ def limited(postgres_server, redis_server, migrated_template, tmp_path_factory) 
     process = ServiceProcess(
         tmp_path_factory.mktemp("limited"),
         postgres_server.url("limited"),
-        redis_server.url.replace("db=0", "db=2"),
+        redis_server.url.replace("db=0", "db=4"),
         RATE_LIMITS="on",
         TRUSTED_PROXIES=PROXY,
     )
@@ -133,6 +134,14 @@ def test_logins_that_succeed_do_not_use_up_the_limit(asked, ask):
         assert enter(ask, owner, home).code == OK
     assert guess(ask, owner, home).code == "unauthenticated"
     assert until_limited(lambda: guess(ask, owner, home)) < TRIES_MAX
+
+
+def test_logins_at_once_that_succeed_are_all_let_in(asked, ask):
+    owner, home = asked.user(), address()
+    at_once = 3 * LOGINS_OF_ACCOUNT_HERE.tries
+    with ThreadPoolExecutor(at_once) as threads:
+        answers = list(threads.map(lambda _: enter(ask, owner, home), range(at_once)))
+    assert {answer.code for answer in answers} == {OK}
 
 
 @pytest.mark.parametrize("lie", ["127.0.0.1", "10.9.9.9", "{}", "2001:db8::{}", "unknown", ", ,", "é"])

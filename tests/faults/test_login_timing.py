@@ -35,5 +35,7 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(service: ServiceProce
                 times[username].append(seconds(username))
     there, missing = median(times[known]), median(times[unknown])
     with capsys.disabled():
-        print(f"\n{SAMPLES} logins each: known {there * 1000:.2f} ms, unknown {missing * 1000:.2f} ms (medians)")
+        print(
+            f"\n{SAMPLES} logins each: known {there * 1000:.2f} ms, unknown {missing * 1000:.2f} ms (medians)"
+        )
     assert abs(there - missing) <= DIFFERENCE_MAX * max(there, missing)

@@ -291,8 +291,10 @@ def decode(raw: bytes, body: type[Body]) -> Body:
         document = json.loads(raw, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except RecursionError:
         raise InvalidArgument("the body is nested too deeply") from None
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"the body is not valid JSON: {error}") from None
+    except ValueError:
+        raise InvalidArgument("the body has a number that is none, or is too long") from None
     try:
         return msgspec.convert(document, body, strict=True)
     except msgspec.ValidationError as error:
@@ -302,6 +304,8 @@ def decode(raw: bytes, body: type[Body]) -> Body:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value in pairs:
+        if not _is_text(name):
+            raise InvalidArgument("the name of a field must be valid Unicode without NUL")
         if name in result:
             raise InvalidArgument.field(name, "appears twice")
         if isinstance(value, float):
