@@ -9,6 +9,7 @@ import trio
 
 from application.authentication import Authenticator
 from application.ledger import Ledger
+from application.mailed_links import MailedLinks
 from application.security import Security
 from application.sessions import Sessions
 from application.users import Users
@@ -53,6 +54,7 @@ class Service:
     """What every transport is given."""
 
     users: Users
+    mailed_links: MailedLinks
     sessions: Sessions
     security: Security
     ledger: Ledger

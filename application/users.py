@@ -1,4 +1,4 @@
-"""Users: registration, reading, changing, roles, and what is proven by mail.
+"""Users: registration, reading, changing, roles.
 
 Every operation authorises and validates for itself; transports only translate. What ends sessions tells
 `revoke` which, once it is committed.
@@ -6,44 +6,25 @@ Every operation authorises and validates for itself; transports only translate. 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import trio
-
-from application.keys import digest
-from application.mail import (
-    Seal,
-    Sender,
-    address_changed_mail,
-    password_changed_mail,
-    reset_mail,
-    verification_mail,
-)
+from application.letters import Letters
 from application.passwords import Passwords
 from application.throttle import Throttle
 from application.verified_users import VerifiedUsers
 from domain import validation
 from domain.errors import AlreadyExists, NotFound, PermissionDenied
 from domain.policy import Operation, Principal, Scope, check, may_change
-from domain.users import Client, MailedSecret, SecurityEventKind, User
-from persistence import mailed_secrets, outbox, security_events, sessions, users
+from domain.users import Client, SecurityEventKind, User
+from persistence import mailed_secrets, security_events, sessions, users
 from persistence.connection import Connection
 from persistence.faults import UniqueViolation
 from persistence.pool import Pool
 
-VERIFICATION_LASTS = timedelta(minutes=15)
-RESET_LASTS = timedelta(minutes=15)
-SECRET_BYTES = 32
-ANSWERED_AFTER_S = 0.1
-"""So long it takes to ask for a mail to an address, whether anybody has it or not."""
-
 
 class Users:
-    """Called by transports. `mail_waits` is told when a mail was committed to the outbox."""
+    """Called by transports."""
 
     def __init__(
         self,
@@ -53,20 +34,14 @@ class Users:
         throttle: Throttle,
         verified: VerifiedUsers,
         revoke: Callable[[Collection[UUID]], None],
-        seal: Seal,
-        sender: Sender,
-        mail_waits: Callable[[], None],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        letters: Letters,
     ) -> None:
         self._pool = pool
         self._passwords = passwords
         self._throttle = throttle
         self._verified = verified
         self._revoke = revoke
-        self._seal = seal
-        self._sender = sender
-        self._mail_waits = mail_waits
-        self._now = now
+        self._letters = letters
 
     async def create(self, client: Client, *, username: str, password: str, full_name: str, email: str) -> User:
         """Register; a verification link is mailed. Raises InvalidArgument, AlreadyExists, RateLimited."""
@@ -77,10 +52,10 @@ class Users:
             async with self._pool.transaction() as connection:
                 user = await users.insert_user(connection, username, full_name, email, password_hash)
                 await security_events.append(connection, SecurityEventKind.USER_CREATED, username, client)
-                await self._ask_to_verify(connection, user)
+                await self._letters.ask_to_verify(connection, user)
         except UniqueViolation as violation:
             raise taken(violation) from None
-        self._mail_waits()
+        self._letters.posted()
         return user
 
     async def get(self, principal: Principal, username: str) -> User:
@@ -133,13 +108,15 @@ class Users:
                 ended = (
                     []
                     if password_hash is None
-                    else await self._set_password(connection, user, password_hash, client, principal.username)
+                    else await set_password(
+                        connection, self._letters, user, password_hash, client, actor=principal.username
+                    )
                 )
         except UniqueViolation as violation:
             raise taken(violation) from None
         self._verified.forget(username)
         self._revoke(ended)
-        self._mail_waits()
+        self._letters.posted()
         return user
 
     async def grant_roles(
@@ -164,64 +141,6 @@ class Users:
         self._revoke(ended)
         return user
 
-    async def verify_email(self, client: Client, *, email_id: UUID, secret_code: str) -> None:
-        """Prove an address with the code from the mail, once. Raises NotFound for anything else."""
-        async with self._pool.transaction() as connection:
-            username = await mailed_secrets.use_verification(connection, email_id, digest(secret_code))
-            if username is None:
-                raise NotFound("verification link")
-            await security_events.append(connection, SecurityEventKind.EMAIL_VERIFIED, username, client)
-
-    async def resend_verification(self, client: Client, *, email: str) -> None:
-        """Mail another link, where one is wanting. Raises InvalidArgument, RateLimited; tells nothing else."""
-        validation.check((("email", validation.email(email)),))
-        await self._throttle.mail(client.address, email)
-        answer_at = trio.current_time() + ANSWERED_AFTER_S
-        async with self._pool.transaction() as connection:
-            user = await users.find_by_email(connection, email)
-            name = None if user is None else user.username
-            await security_events.append(connection, SecurityEventKind.VERIFICATION_REQUESTED, name, client)
-            if user is not None and not user.is_email_verified:
-                await self._ask_to_verify(connection, user)
-        self._mail_waits()
-        await trio.sleep_until(answer_at)
-
-    async def request_password_reset(self, client: Client, *, email: str) -> None:
-        """Mail a link to choose a new password. Raises InvalidArgument, RateLimited; tells nothing else."""
-        validation.check((("email", validation.email(email)),))
-        await self._throttle.mail(client.address, email)
-        answer_at = trio.current_time() + ANSWERED_AFTER_S
-        async with self._pool.transaction() as connection:
-            user = await users.find_by_email(connection, email)
-            name = None if user is None else user.username
-            await security_events.append(connection, SecurityEventKind.PASSWORD_RESET_REQUESTED, name, client)
-            if user is not None:
-                reset, secret_code = self._secret(user, RESET_LASTS)
-                await mailed_secrets.insert_reset(connection, reset)
-                await self._post(connection, reset_mail(self._sender, user, reset, secret_code))
-        self._mail_waits()
-        await trio.sleep_until(answer_at)
-
-    async def confirm_password_reset(
-        self, client: Client, *, reset_id: UUID, secret_code: str, password: str
-    ) -> None:
-        """Choose a new password with the code from the mail, once; ends every session.
-
-        A password that is refused leaves the code good. Raises InvalidArgument, NotFound, RateLimited.
-        """
-        validation.check((("password", validation.password(password)),))
-        await self._throttle.reset(client.address)
-        password_hash = await self._passwords.hash(password)
-        async with self._pool.transaction() as connection:
-            username = await mailed_secrets.use_reset(connection, reset_id, digest(secret_code))
-            user = None if username is None else await users.lock_user(connection, username)
-            if user is None:
-                raise NotFound("password reset")
-            ended = await self._set_password(connection, user, password_hash, client, None)
-        self._revoke(ended)
-        self._mail_waits()
-        await self._throttle.pardon(client.address, user.username)
-
     async def _address_given(
         self, connection: Connection, principal: Principal, client: Client, before: User, user: User
     ) -> None:
@@ -236,34 +155,28 @@ class Users:
                 detail=detail,
             )
         if user.email.lower() != before.email.lower():
-            await self._post(connection, address_changed_mail(self._sender, before, at=self._now()))
+            await self._letters.tell_former_address(connection, before)
         if not user.is_email_verified:
-            await self._ask_to_verify(connection, user)
+            await self._letters.ask_to_verify(connection, user)
 
-    async def _set_password(
-        self, connection: Connection, user: User, password_hash: str, client: Client, actor: str | None
-    ) -> list[UUID]:
-        await users.set_password(connection, user.username, password_hash)
-        await mailed_secrets.void_resets(connection, user.username)
-        await security_events.append(
-            connection, SecurityEventKind.PASSWORD_CHANGED, user.username, client, actor=actor
-        )
-        await self._post(connection, password_changed_mail(self._sender, user, at=self._now()))
-        return await sessions.end_all(connection, user.username)
 
-    async def _ask_to_verify(self, connection: Connection, user: User) -> None:
-        verification, secret_code = self._secret(user, VERIFICATION_LASTS)
-        await mailed_secrets.insert_verification(connection, verification)
-        await self._post(connection, verification_mail(self._sender, user, verification, secret_code))
-
-    def _secret(self, user: User, lasts: timedelta) -> tuple[MailedSecret, str]:
-        secret_code, now = secrets.token_urlsafe(SECRET_BYTES), self._now()
-        return MailedSecret(
-            uuid4(), user.username, user.email, digest(secret_code), now, now + lasts
-        ), secret_code
-
-    async def _post(self, connection: Connection, mail: EmailMessage) -> None:
-        await outbox.put(connection, mail["Subject"], self._seal.seal(mail))
+async def set_password(
+    connection: Connection,
+    letters: Letters,
+    user: User,
+    password_hash: str,
+    client: Client,
+    *,
+    actor: str | None,
+) -> list[UUID]:
+    """Another password for a locked user, who is written to; ends every session, and returns which."""
+    await users.set_password(connection, user.username, password_hash)
+    await mailed_secrets.void_resets(connection, user.username)
+    await security_events.append(
+        connection, SecurityEventKind.PASSWORD_CHANGED, user.username, client, actor=actor
+    )
+    await letters.tell_of_new_password(connection, user)
+    return await sessions.end_all(connection, user.username)
 
 
 async def change_roles(

@@ -22,7 +22,9 @@ from actors.sweeper import Ages, Sweeper
 from application.appointments import bootstrap_admin
 from application.authentication import Authenticator
 from application.ledger import Ledger
+from application.letters import Letters
 from application.mail import Seal, Sender
+from application.mailed_links import MailedLinks
 from application.passwords import Passwords
 from application.security import Security
 from application.service import Readiness, Service
@@ -86,7 +88,7 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
         kept_s = settings.access_token_duration.total_seconds() + LEEWAY_S
         revocations = Revocations(pool, RevokedSessions(redis, kept_s=kept_s), kept_s=kept_s)
         verified = VerifiedUsers(pool, required=settings.require_verified_email)
-        users, sessions, authenticator = _identity(
+        users, mailed_links, sessions, authenticator = _identity(
             settings, pool, passwords, revocations, verified, relay, RateLimits(redis)
         )
         ledger = Ledger(
@@ -98,6 +100,7 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
         )
         service = Service(
             users,
+            mailed_links,
             sessions,
             Security(pool),
             ledger,
@@ -134,28 +137,28 @@ def _identity(
     verified: VerifiedUsers,
     relay: OutboxRelay,
     limits: RateLimits,
-) -> tuple[Users, Sessions, Authenticator]:
+) -> tuple[Users, MailedLinks, Sessions, Authenticator]:
     tokens = Tokens(settings.token_keys, issue=settings.token_format)
     throttle = Throttle(limits if settings.rate_limits else None)
-    users = Users(
-        pool,
-        passwords=passwords,
-        throttle=throttle,
-        verified=verified,
-        revoke=revocations.revoke,
+    letters = Letters(
         seal=Seal(settings.token_keys),
         sender=Sender(settings.email_sender_name, settings.email_sender_address, settings.public_url),
-        mail_waits=relay.wake,
+        posted=relay.wake,
     )
+    revoke = revocations.revoke
+    users = Users(
+        pool, passwords=passwords, throttle=throttle, verified=verified, revoke=revoke, letters=letters
+    )
+    links = MailedLinks(pool, passwords=passwords, throttle=throttle, revoke=revoke, letters=letters)
     sessions = Sessions(
         pool,
         tokens=tokens,
         passwords=passwords,
         throttle=throttle,
         durations=Durations(settings.access_token_duration, settings.refresh_token_duration),
-        revoke=revocations.revoke,
+        revoke=revoke,
     )
-    return users, sessions, Authenticator(tokens, revocations.is_revoked)
+    return users, links, sessions, Authenticator(tokens, revocations.is_revoked)
 
 
 def _ledger(registry: AccountRegistry, coordinator: Coordinator, pool: Pool, settings: Settings) -> Supervisor:

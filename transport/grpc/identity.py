@@ -26,6 +26,7 @@ class Identity(IdentityServicer):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._users = service.users
+        self._links = service.mailed_links
         self._sessions = service.sessions
         self._security = service.security
 
@@ -62,7 +63,7 @@ class Identity(IdentityServicer):
 
     async def VerifyEmail(self, input_message: pb.VerifyEmailRequest, request: Call) -> pb.VerifyEmailResponse:
         email_id = _identifier(input_message.email_id, "verification link")
-        await self._users.verify_email(
+        await self._links.verify_email(
             self._client(request), email_id=email_id, secret_code=input_message.secret_code
         )
         return pb.VerifyEmailResponse(is_verified=True)

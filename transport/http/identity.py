@@ -67,7 +67,7 @@ def add_users(endpoint: Endpoints) -> None:
 
 def add_mailed_links(endpoint: Endpoints) -> None:
     """What is proven by mail: an address, and who may choose a new password."""
-    users = endpoint.service.users
+    links = endpoint.service.mailed_links
 
     @endpoint(
         "GET",
@@ -81,7 +81,7 @@ def add_mailed_links(endpoint: Endpoints) -> None:
         try:
             email_id = identifier(request.args.get("email_id", ""), "verification link")
             secret_code = request.args.get("secret_code", "")
-            await users.verify_email(asked.client, email_id=email_id, secret_code=secret_code)
+            await links.verify_email(asked.client, email_id=email_id, secret_code=secret_code)
         except NotFound:
             if not html:
                 raise
@@ -99,7 +99,7 @@ def add_mailed_links(endpoint: Endpoints) -> None:
         status=HTTPStatus.ACCEPTED,
     )
     async def resend_verification(asked: Asked, body: schemas.EmailAddress) -> schemas.Status:
-        await users.resend_verification(asked.client, email=body.email)
+        await links.resend_verification(asked.client, email=body.email)
         return ACCEPTED
 
     @endpoint(
@@ -111,7 +111,7 @@ def add_mailed_links(endpoint: Endpoints) -> None:
         status=HTTPStatus.ACCEPTED,
     )
     async def request_password_reset(asked: Asked, body: schemas.EmailAddress) -> schemas.Status:
-        await users.request_password_reset(asked.client, email=body.email)
+        await links.request_password_reset(asked.client, email=body.email)
         return ACCEPTED
 
     @endpoint(
@@ -122,7 +122,7 @@ def add_mailed_links(endpoint: Endpoints) -> None:
         gives=schemas.Status,
     )
     async def confirm_password_reset(asked: Asked, body: schemas.ConfirmPasswordReset) -> schemas.Status:
-        await users.confirm_password_reset(
+        await links.confirm_password_reset(
             asked.client,
             reset_id=identifier(body.reset_id, "password reset"),
             secret_code=body.secret_code,
@@ -133,7 +133,7 @@ def add_mailed_links(endpoint: Endpoints) -> None:
 
 def add_password_page(endpoint: Endpoints) -> None:
     """The link in the mail is a page, and its form does what `confirm_password_reset` does."""
-    users = endpoint.service.users
+    links = endpoint.service.mailed_links
 
     @endpoint.page("GET", PASSWORD_PAGE)
     async def ask_for_password(asked: Asked) -> Response:
@@ -144,7 +144,7 @@ def add_password_page(endpoint: Endpoints) -> None:
         form: Any = await request.form
         reset_id, secret_code = form.get("reset_id", ""), form.get("secret_code", "")
         try:
-            await users.confirm_password_reset(
+            await links.confirm_password_reset(
                 asked.client,
                 reset_id=identifier(reset_id, "password reset"),
                 secret_code=secret_code,
