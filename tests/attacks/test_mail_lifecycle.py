@@ -8,7 +8,7 @@ from statistics import median
 import psycopg
 import pytest
 
-from application.users import ANSWERED_AFTER_S
+from application.mailed_links import ANSWERED_AFTER_S
 from tests.attacks.asking import CHANGED, OK, RESET, VERIFY, Asking
 from tests.support.service import PASSWORD, open_accounts
 
