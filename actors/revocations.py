@@ -27,7 +27,7 @@ from persistence.revoked_sessions import RevokedSessions
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-TRUTH_EVERY_S = 3.0
+TRUTH_EVERY_S = 2.0
 OVERLAP_S = 10.0
 """Looks reach so far back beyond the look before: a commit becomes visible after the time it carries."""
 
