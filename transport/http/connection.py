@@ -71,6 +71,10 @@ class _Http1(H11Protocol):
         await super()._create_stream(request)
 
     async def _send_h11_event(self, event: Any) -> None:
+        if isinstance(event, h11.Response) and self.connection.their_state is h11.SEND_BODY:
+            # The rest of the request is not waited for, so nothing can follow it here.
+            headers = [*event.headers.raw_items(), (b"connection", b"close")]
+            event = h11.Response(status_code=event.status_code, headers=headers)
         try:
             data = self.connection.send(event) or b""
         except h11.LocalProtocolError:

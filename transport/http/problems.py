@@ -63,8 +63,6 @@ def install(app: QuartTrio) -> None:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             code = Code.INTERNAL
         response = problem(status, code, error.description or HTTPStatus(status).phrase)
-        if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-            response.headers["Connection"] = "close"  # the rest of the body is not waited for
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
