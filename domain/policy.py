@@ -50,6 +50,9 @@ class Operation(StrEnum):
     WITHDRAW = "withdraw"
     CREATE_TRANSFER = "create_transfer"
     GET_TRANSFER = "get_transfer"
+    BATCH_TRANSFERS = "batch_transfers"
+    STREAM_TRANSFERS = "stream_transfers"
+    WATCH_ACCOUNT = "watch_account"
 
 
 class Scope(IntEnum):
@@ -90,7 +93,10 @@ RULES: Mapping[Operation, Mapping[Role, Scope]] = {
     Operation.DEPOSIT: {Role.BANKER: Scope.ANY},
     Operation.WITHDRAW: {Role.BANKER: Scope.ANY},
     Operation.CREATE_TRANSFER: {Role.DEPOSITOR: Scope.OWN},
+    Operation.BATCH_TRANSFERS: {Role.DEPOSITOR: Scope.OWN},
+    Operation.STREAM_TRANSFERS: {Role.DEPOSITOR: Scope.OWN},
     Operation.GET_TRANSFER: _READ_BY_STAFF,
+    Operation.WATCH_ACCOUNT: _READ_BY_STAFF,
 }
 assert RULES.keys() | PUBLIC == set(Operation)
 assert not RULES.keys() & PUBLIC

@@ -68,6 +68,29 @@ class Identity(IdentityServicer):
         )
         return pb.VerifyEmailResponse(is_verified=True)
 
+    async def ResendVerification(
+        self, input_message: pb.ResendVerificationRequest, request: Call
+    ) -> pb.ResendVerificationResponse:
+        await self._links.resend_verification(self._client(request), email=input_message.email)
+        return pb.ResendVerificationResponse()
+
+    async def RequestPasswordReset(
+        self, input_message: pb.RequestPasswordResetRequest, request: Call
+    ) -> pb.RequestPasswordResetResponse:
+        await self._links.request_password_reset(self._client(request), email=input_message.email)
+        return pb.RequestPasswordResetResponse()
+
+    async def ConfirmPasswordReset(
+        self, input_message: pb.ConfirmPasswordResetRequest, request: Call
+    ) -> pb.ConfirmPasswordResetResponse:
+        await self._links.confirm_password_reset(
+            self._client(request),
+            reset_id=_identifier(input_message.reset_id, "password reset"),
+            secret_code=input_message.secret_code,
+            password=input_message.password,
+        )
+        return pb.ConfirmPasswordResetResponse()
+
     async def LoginUser(self, input_message: pb.LoginUserRequest, request: Call) -> pb.LoginUserResponse:
         login = await self._sessions.login(
             self._client(request), username=input_message.username, password=input_message.password

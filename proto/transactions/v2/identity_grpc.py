@@ -36,6 +36,15 @@ class IdentityServicer(purerpc.Servicer):
     async def VerifyEmail(self, input_message):
         raise NotImplementedError()
 
+    async def ResendVerification(self, input_message):
+        raise NotImplementedError()
+
+    async def RequestPasswordReset(self, input_message):
+        raise NotImplementedError()
+
+    async def ConfirmPasswordReset(self, input_message):
+        raise NotImplementedError()
+
     async def ListSecurityEvents(self, input_message):
         raise NotImplementedError()
 
@@ -135,6 +144,33 @@ class IdentityServicer(purerpc.Servicer):
             )
         )
         service_obj.add_method(
+            "ResendVerification",
+            self.ResendVerification,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.ResendVerificationRequest,
+                transactions_dot_v2_dot_identity__pb2.ResendVerificationResponse,
+            )
+        )
+        service_obj.add_method(
+            "RequestPasswordReset",
+            self.RequestPasswordReset,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.RequestPasswordResetRequest,
+                transactions_dot_v2_dot_identity__pb2.RequestPasswordResetResponse,
+            )
+        )
+        service_obj.add_method(
+            "ConfirmPasswordReset",
+            self.ConfirmPasswordReset,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.ConfirmPasswordResetRequest,
+                transactions_dot_v2_dot_identity__pb2.ConfirmPasswordResetResponse,
+            )
+        )
+        service_obj.add_method(
             "ListSecurityEvents",
             self.ListSecurityEvents,
             purerpc.RPCSignature(
@@ -230,6 +266,30 @@ class IdentityStub:
                 purerpc.Cardinality.UNARY_UNARY,
                 transactions_dot_v2_dot_identity__pb2.VerifyEmailRequest,
                 transactions_dot_v2_dot_identity__pb2.VerifyEmailResponse,
+            )
+        )
+        self.ResendVerification = self._client.get_method_stub(
+            "ResendVerification",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.ResendVerificationRequest,
+                transactions_dot_v2_dot_identity__pb2.ResendVerificationResponse,
+            )
+        )
+        self.RequestPasswordReset = self._client.get_method_stub(
+            "RequestPasswordReset",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.RequestPasswordResetRequest,
+                transactions_dot_v2_dot_identity__pb2.RequestPasswordResetResponse,
+            )
+        )
+        self.ConfirmPasswordReset = self._client.get_method_stub(
+            "ConfirmPasswordReset",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_identity__pb2.ConfirmPasswordResetRequest,
+                transactions_dot_v2_dot_identity__pb2.ConfirmPasswordResetResponse,
             )
         )
         self.ListSecurityEvents = self._client.get_method_stub(

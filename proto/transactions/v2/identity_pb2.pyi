@@ -163,6 +163,40 @@ class VerifyEmailResponse(_message.Message):
     is_verified: bool
     def __init__(self, is_verified: _Optional[bool] = ...) -> None: ...
 
+class ResendVerificationRequest(_message.Message):
+    __slots__ = ("email",)
+    EMAIL_FIELD_NUMBER: _ClassVar[int]
+    email: str
+    def __init__(self, email: _Optional[str] = ...) -> None: ...
+
+class ResendVerificationResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RequestPasswordResetRequest(_message.Message):
+    __slots__ = ("email",)
+    EMAIL_FIELD_NUMBER: _ClassVar[int]
+    email: str
+    def __init__(self, email: _Optional[str] = ...) -> None: ...
+
+class RequestPasswordResetResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ConfirmPasswordResetRequest(_message.Message):
+    __slots__ = ("reset_id", "secret_code", "password")
+    RESET_ID_FIELD_NUMBER: _ClassVar[int]
+    SECRET_CODE_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    reset_id: str
+    secret_code: str
+    password: str
+    def __init__(self, reset_id: _Optional[str] = ..., secret_code: _Optional[str] = ..., password: _Optional[str] = ...) -> None: ...
+
+class ConfirmPasswordResetResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class ListSecurityEventsRequest(_message.Message):
     __slots__ = ("username", "limit", "cursor")
     USERNAME_FIELD_NUMBER: _ClassVar[int]

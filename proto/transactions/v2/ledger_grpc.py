@@ -29,6 +29,15 @@ class LedgerServicer(purerpc.Servicer):
     async def GetTransfer(self, input_message):
         raise NotImplementedError()
 
+    async def BatchTransfers(self, input_message):
+        raise NotImplementedError()
+
+    async def StreamTransfers(self, input_messages):
+        raise NotImplementedError()
+
+    async def WatchAccount(self, input_message):
+        raise NotImplementedError()
+
     @property
     def service(self) -> purerpc.Service:
         service_obj = purerpc.Service(
@@ -106,6 +115,33 @@ class LedgerServicer(purerpc.Servicer):
                 transactions_dot_v2_dot_ledger__pb2.GetTransferResponse,
             )
         )
+        service_obj.add_method(
+            "BatchTransfers",
+            self.BatchTransfers,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.BatchTransfersRequest,
+                transactions_dot_v2_dot_ledger__pb2.BatchTransfersResponse,
+            )
+        )
+        service_obj.add_method(
+            "StreamTransfers",
+            self.StreamTransfers,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.STREAM_STREAM,
+                transactions_dot_v2_dot_ledger__pb2.StreamTransfersRequest,
+                transactions_dot_v2_dot_ledger__pb2.StreamTransfersResponse,
+            )
+        )
+        service_obj.add_method(
+            "WatchAccount",
+            self.WatchAccount,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_STREAM,
+                transactions_dot_v2_dot_ledger__pb2.WatchAccountRequest,
+                transactions_dot_v2_dot_ledger__pb2.WatchAccountResponse,
+            )
+        )
         return service_obj
 
 
@@ -177,5 +213,29 @@ class LedgerStub:
                 purerpc.Cardinality.UNARY_UNARY,
                 transactions_dot_v2_dot_ledger__pb2.GetTransferRequest,
                 transactions_dot_v2_dot_ledger__pb2.GetTransferResponse,
+            )
+        )
+        self.BatchTransfers = self._client.get_method_stub(
+            "BatchTransfers",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                transactions_dot_v2_dot_ledger__pb2.BatchTransfersRequest,
+                transactions_dot_v2_dot_ledger__pb2.BatchTransfersResponse,
+            )
+        )
+        self.StreamTransfers = self._client.get_method_stub(
+            "StreamTransfers",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.STREAM_STREAM,
+                transactions_dot_v2_dot_ledger__pb2.StreamTransfersRequest,
+                transactions_dot_v2_dot_ledger__pb2.StreamTransfersResponse,
+            )
+        )
+        self.WatchAccount = self._client.get_method_stub(
+            "WatchAccount",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_STREAM,
+                transactions_dot_v2_dot_ledger__pb2.WatchAccountRequest,
+                transactions_dot_v2_dot_ledger__pb2.WatchAccountResponse,
             )
         )
