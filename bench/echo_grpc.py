@@ -9,6 +9,7 @@ import argparse
 
 import trio
 
+from transport.grpc.methods import methods_of
 from transport.grpc.server import GrpcServer
 
 from proto.transactions.v2.ledger_pb2 import CreateTransferRequest  # isort: skip
@@ -34,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
-    trio.run(GrpcServer([echo_service()], f"127.0.0.1:{port}").run)
+    trio.run(GrpcServer(methods_of([echo_service()], ruled=False), f"127.0.0.1:{port}").run)
 
 
 if __name__ == "__main__":

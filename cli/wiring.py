@@ -42,11 +42,14 @@ from persistence.redis import Redis, open_redis
 from persistence.revoked_sessions import RevokedSessions
 from transport.grpc import identity as grpc_identity
 from transport.grpc import ledger as grpc_ledger
-from transport.grpc.asked import ruled
 from transport.grpc.health import Health
+from transport.grpc.interceptors import interceptors
+from transport.grpc.methods import methods_of
+from transport.grpc.pipeline import Pipeline
 from transport.grpc.reflection import ReflectionV1, ReflectionV1Alpha
 from transport.grpc.server import GrpcServer
 from transport.http.server import HttpServer, create_app
+from transport.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,14 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
             limits.request_timeout_s,
             settings.trusted_proxies,
         )
+        metrics = Metrics(lambda: root.statistics())
         http = HttpServer(
-            create_app(service, allowed_origins=settings.allowed_origins),
+            create_app(service, metrics, allowed_origins=settings.allowed_origins),
             settings.http_server_address,
             grace_s=settings.shutdown_grace_s * 0.4,
             public_url=settings.public_url,
         )
-        grpc, health = _grpc(service, settings)
+        grpc, health = _grpc(service, metrics, settings)
         root = Supervisor(
             "service",
             [
@@ -218,13 +222,15 @@ def _mail(settings: Settings, pool: Pool, redis: Redis) -> tuple[OutboxRelay, Su
     return relay, supervisor
 
 
-def _grpc(service: Service, settings: Settings) -> tuple[GrpcServer, Health]:
-    ours = [ruled(grpc_identity.Identity(service).service), ruled(grpc_ledger.Ledger(service).service)]
+def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcServer, Health]:
+    ours = [grpc_identity.Identity(service).service, grpc_ledger.Ledger(service).service]
     names = [each.name for each in ours]
     health = Health(names)
     listed = [*names, health.service.name]
-    reflection = [ReflectionV1(listed).service, ReflectionV1Alpha(listed).service]
-    return GrpcServer([*ours, health.service, *reflection], settings.grpc_server_address), health
+    others = [health.service, ReflectionV1(listed).service, ReflectionV1Alpha(listed).service]
+    methods = methods_of(ours, ruled=True) | methods_of(others, ruled=False)
+    pipeline = Pipeline(interceptors(service, metrics))
+    return GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline), health
 
 
 def _transports(http: HttpServer, grpc: GrpcServer, settings: Settings) -> list[ChildSpec]:

@@ -20,6 +20,7 @@ from hyperframe.frame import DataFrame, ExtensionFrame, Frame, GoAwayFrame, Prio
 from domain.errors import InvalidArgument
 from transport.grpc.framing import PREFIX, frame
 from transport.grpc.limits import GrpcLimits
+from transport.grpc.methods import methods_of
 from transport.grpc.server import GrpcServer
 
 from purerpc import Cardinality, RPCSignature  # isort: skip
@@ -225,7 +226,7 @@ class Bench:
 @pytest.fixture
 async def bench(nursery):
     echo = Echo()
-    server = GrpcServer([echo.service()], "127.0.0.1:0", limits=LIMITS)
+    server = GrpcServer(methods_of([echo.service()], ruled=False), "127.0.0.1:0", limits=LIMITS)
     await nursery.start(server.run)
     yield Bench(server, echo)
     nursery.cancel_scope.cancel()

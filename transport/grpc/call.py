@@ -1,71 +1,103 @@
-"""One call as its handler sees it: metadata, deadline, peer, and trailers to send."""
+"""One call as its handler sees it: metadata, deadline, peer, caller, and trailers to send.
+
+The same over gRPC and through the HTTP gateway; how its bytes come and go is for `transport.grpc.stream` and
+`transport.gateway`.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import trio
 
-from transport import errors
-from transport.grpc.framing import Deframer
-from transport.grpc.status import Headers, RpcFailed
+from domain.policy import Principal
+from transport.grpc.methods import Method
+from transport.grpc.status import Headers
 
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 
 
-class Method(NamedTuple):
-    """A method of a service, looked up by its path."""
+class Bell:
+    """Rung by whatever one task waits for; rings while it does not listen are remembered as one."""
 
-    handler: Callable[..., Any]
-    parse: Callable[[bytes], Any]
-    client_streaming: bool
-    server_streaming: bool
+    __slots__ = ("_rung", "_task")
+
+    def __init__(self) -> None:
+        self._rung = False
+        self._task: trio.lowlevel.Task | None = None
+
+    def ring(self) -> None:
+        """Wake the listener, now or when it listens next."""
+        self._rung = True
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    async def wait(self) -> None:
+        """Listen until it has been rung since the last time."""
+        if self._rung:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        self._rung = False
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class Incoming(Protocol):
+    """The messages of a client that sends several, in order.
+
+    The call's bell rings when one has come, and at the end. What is not received is soon not sent any more.
+    """
+
+    def receive_nowait(self) -> Any:
+        """The next message; raises trio.WouldBlock, and trio.EndOfChannel after the last."""
+
+
+class Burst(list[Any]):
+    """Several messages that a streaming handler has at once: yielded as one, they are sent as one."""
 
 
 class Call:
-    """Made by the connection; handlers take it as their argument `request`."""
+    """Handlers take it as their argument `request`."""
+
+    transport = "grpc"
 
     __slots__ = (
-        "arrival",
+        "_first",
         "began_at",
-        "deframer",
-        "half_closed",
+        "bell",
         "headers",
-        "headers_sent",
-        "held",
         "method",
         "peer",
-        "reset",
+        "principal",
+        "request_id",
         "scope",
-        "stream_id",
         "trailers",
-        "unacknowledged",
     )
 
-    def __init__(
-        self, stream_id: int, headers: Headers, method: Method, peer: str, message_max_bytes: int
-    ) -> None:
-        self.stream_id = stream_id
-        self.headers = headers
+    principal: Principal
+    """Who makes it; set by authentication, where the operation is not public."""
+
+    def __init__(self, method: Method, headers: Headers, peer: str) -> None:
         self.method = method
+        self.headers = headers
         self.peer = peer
         self.scope = trio.CancelScope()
         self.trailers: Headers = []
-        self.deframer = Deframer(message_max_bytes, self.raw_header(b"grpc-encoding"))
-        self.half_closed = False
-        self.headers_sent = False
-        self.reset = False
-        self.unacknowledged = 0
-        self.held = 0
+        self.bell = Bell()
+        self.request_id = ""
         self.began_at = trio.current_time()
-        self.arrival: trio.Event | None = None
-        timeout = self.raw_header(b"grpc-timeout")
+        self._first = dict(reversed(headers))
+        timeout = self._first.get(b"grpc-timeout")
         if timeout is not None:
-            self.scope.deadline = trio.current_time() + timeout_s(timeout)
+            self.scope.deadline = self.began_at + timeout_s(timeout)
 
     @property
     def deadline(self) -> float:
@@ -74,14 +106,11 @@ class Call:
 
     def raw_header(self, name: bytes) -> bytes | None:
         """The first value of a header."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        return self._first.get(name)
 
     def header(self, name: str) -> str | None:
         """The first value of a header, as text."""
-        value = self.raw_header(name.encode())
+        value = self._first.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
     def values(self, name: str) -> list[str]:
@@ -92,25 +121,6 @@ class Call:
     def set_trailer(self, name: str, value: str) -> None:
         """Send this with the status."""
         self.trailers.append((name.encode(), value.encode()))
-
-    def only_message(self) -> Any:
-        """The request of a call that has exactly one."""
-        raw = self.deframer.next()
-        if raw is None or not self.deframer.is_empty:
-            raise RpcFailed(errors.INTERNAL, "the request must be exactly one message")
-        return self.parse(raw)
-
-    def parse(self, raw: bytes) -> Any:
-        """A message of the method's request type."""
-        try:
-            return self.method.parse(raw)
-        except Exception:  # protobuf's own class differs between its implementations
-            raise RpcFailed(errors.INTERNAL, "the message is not valid protobuf") from None
-
-    def arrived(self) -> None:
-        """Wake the handler's reading."""
-        if self.arrival is not None:
-            self.arrival.set()
 
 
 def timeout_s(value: bytes) -> float:

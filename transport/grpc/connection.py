@@ -8,9 +8,8 @@ messages, what is sent and not read, and the frames by which a peer makes work f
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from typing import Any
 
 import h2.config
 import h2.connection
@@ -22,11 +21,14 @@ import trio
 
 from domain.errors import DeadlineExceeded
 from transport import errors
-from transport.grpc.call import Call, Method
+from transport.grpc.call import Burst
 from transport.grpc.framing import PREFIX, frame
 from transport.grpc.hpack import ConstantEncoder
 from transport.grpc.limits import Flooded, GrpcLimits, IdleFrames
-from transport.grpc.status import SUCCESS, Headers, RpcFailed, trailers_of
+from transport.grpc.methods import Method
+from transport.grpc.pipeline import Pipeline
+from transport.grpc.status import CLIENT_GONE, SUCCESS, Headers, RpcFailed, trailers_of
+from transport.grpc.stream import Stream, StreamMessages
 from transport.grpc.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -60,17 +62,19 @@ class GrpcConnection:
         self,
         stream: trio.SocketStream,
         methods: Mapping[bytes, Method],
+        pipeline: Pipeline,
         limits: GrpcLimits,
         counted: Callable[[int], None],
     ) -> None:
         self._stream = stream
         self._methods = methods
+        self._pipeline = pipeline
         self._limits = limits
         self._counted = counted
         self._peer = _peer_name(stream)
         self._h2 = _H2(CONFIG)
         self._h2.encoder = ConstantEncoder()  # type: ignore[assignment]
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[int, Stream] = {}
         self._held = 0
         self.active_at = trio.current_time()
         self._writer = Writer(stream, self._h2, limits)
@@ -101,6 +105,8 @@ class GrpcConnection:
                     call.reset = True
                 nursery.cancel_scope.cancel()
         finally:
+            for call in self._calls.values():
+                self._pipeline.ended(call, CLIENT_GONE)
             self._counted(-len(self._calls))
             self._calls.clear()
             await trio.aclose_forcefully(self._stream)
@@ -169,8 +175,8 @@ class GrpcConnection:
                     call.reset = True
                     call.scope.cancel()
                     self._windows.unpark_all()
-                    if not self._is_running(call):
-                        self._end(call)
+                    if not call.is_running:
+                        self._finish(call, CLIENT_GONE)
             case h2.events.WindowUpdated():
                 self._windows.unpark_all()
             case h2.events.RemoteSettingsChanged():
@@ -206,10 +212,10 @@ class GrpcConnection:
             self._h2.send_headers(stream_id, HEADERS + trailers_of(problem), end_stream=True)
             self._h2.reset_stream(stream_id, h2.errors.ErrorCodes.NO_ERROR)
             return
-        call = Call(stream_id, headers, method, self._peer, self._limits.message_max_bytes)
+        call = Stream(stream_id, headers, method, self._peer, self._limits.message_max_bytes)
         self._calls[stream_id] = call
         self._counted(1)
-        if method.client_streaming or method.server_streaming:
+        if method.streaming:
             self._nursery.start_soon(self._run_streaming, call)
 
     def _take_data(self, event: h2.events.DataReceived) -> None:
@@ -223,9 +229,9 @@ class GrpcConnection:
             self._acknowledge(stream_id, length)
             return
         call.deframer.feed(event.data)
-        if self._is_running(call):
+        if call.is_running:
             call.unacknowledged += length
-            call.arrived()
+            call.bell.ring()
             return
         self._acknowledge(stream_id, length)
         call.held += len(event.data)
@@ -239,24 +245,19 @@ class GrpcConnection:
         call = self._calls.get(stream_id or 0)
         if call is None:
             return
-        running = self._is_running(call)
+        running = call.is_running
         call.half_closed = True
         self._let_go(call)
         if running:
-            call.arrived()
+            call.bell.ring()
         else:
             self._nursery.start_soon(self._run_unary, call)
-
-    @staticmethod
-    def _is_running(call: Call) -> bool:
-        method = call.method
-        return method.client_streaming or method.server_streaming or call.half_closed
 
     def _acknowledge(self, stream_id: int, length: int) -> None:
         if length:
             self._h2.acknowledge_received_data(length, stream_id)
 
-    def _let_go(self, call: Call) -> None:
+    def _let_go(self, call: Stream) -> None:
         self._held -= call.held
         call.held = 0
 
@@ -265,74 +266,53 @@ class GrpcConnection:
             await trio.sleep(self._limits.request_s / 2)
             late = trio.current_time() - self._limits.request_s
             for call in [each for each in self._calls.values() if each.began_at < late]:
-                if not self._is_running(call):
+                if not call.is_running:
                     self._finish(call, DeadlineExceeded("the request did not come in time"))
 
     # Calls
 
-    async def _run_unary(self, call: Call) -> None:
+    async def _run_unary(self, call: Stream) -> None:
         failure: Exception | None = None
         with call.scope:
             try:
-                response = await call.method.handler(call.only_message(), request=call)
+                self._pipeline.begin(call)
+                response = await self._pipeline.unary(call, call.only_message())
                 body = frame(response.SerializeToString())
                 if not self._send_at_once(call, body):
                     await self._send_data(call, body)
             except Exception as error:  # every failure of a call is told to its client, and ends there
                 failure = error
         if call.scope.cancelled_caught:
-            failure = DeadlineExceeded()
+            failure = CLIENT_GONE if call.reset else DeadlineExceeded()
         self._finish(call, failure)
 
-    async def _run_streaming(self, call: Call) -> None:
+    async def _run_streaming(self, call: Stream) -> None:
         failure: Exception | None = None
         with call.scope:
             try:
+                self._pipeline.begin(call)
                 await self._stream_through(call)
             except Exception as error:  # as above
                 failure = error
         if call.scope.cancelled_caught:
-            failure = DeadlineExceeded()
+            failure = CLIENT_GONE if call.reset else DeadlineExceeded()
         self._finish(call, failure)
 
-    async def _stream_through(self, call: Call) -> None:
-        handler, client_streaming = call.method.handler, call.method.client_streaming
-        async with aclosing(self._messages(call)) as messages:
-            argument = messages if client_streaming else await self._first(messages)
-            if not call.method.server_streaming:
-                response = await handler(argument, request=call)
-                await self._send_data(call, frame(response.SerializeToString()))
-                return
-            async with aclosing(handler(argument, request=call)) as responses:
-                async for response in responses:
-                    await self._send_data(call, frame(response.SerializeToString()))
+    async def _stream_through(self, call: Stream) -> None:
+        messages = StreamMessages(call, self._used_up)
+        async with aclosing(self._pipeline.streaming(call, messages)) as answers:
+            async for answer in answers:
+                burst = answer if type(answer) is Burst else (answer,)
+                await self._send_data(call, b"".join([frame(each.SerializeToString()) for each in burst]))
 
-    async def _messages(self, call: Call) -> AsyncGenerator[Any, None]:
-        while True:
-            raw = call.deframer.next()
-            if raw is not None:
-                yield call.parse(raw)
-                continue
-            # Only now may the client send more: what it has sent is used up, or part of a message.
-            length, call.unacknowledged = call.unacknowledged, 0
-            self._acknowledge(call.stream_id, length)
-            self._writer.flush()
-            if call.half_closed:
-                if not call.deframer.is_empty:
-                    raise RpcFailed(errors.INTERNAL, "the last message is not whole")
-                return
-            call.arrival = trio.Event()
-            await call.arrival.wait()
-
-    @staticmethod
-    async def _first(messages: AsyncGenerator[Any, None]) -> Any:
-        async for message in messages:
-            return message
-        raise RpcFailed(errors.INTERNAL, "the request must be exactly one message")
+    def _used_up(self, call: Stream) -> None:
+        length, call.unacknowledged = call.unacknowledged, 0
+        self._acknowledge(call.stream_id, length)
+        self._writer.flush()
 
     # Sending
 
-    def _send_at_once(self, call: Call, body: bytes) -> bool:
+    def _send_at_once(self, call: Stream, body: bytes) -> bool:
         """Headers and body in one go, where the peer's window has room for it."""
         h2_, stream_id = self._h2, call.stream_id
         try:
@@ -346,7 +326,7 @@ class GrpcConnection:
         call.headers_sent = True
         return True
 
-    async def _send_data(self, call: Call, data: bytes) -> None:
+    async def _send_data(self, call: Stream, data: bytes) -> None:
         h2_, stream_id = self._h2, call.stream_id
         view = memoryview(data)
         try:
@@ -371,11 +351,12 @@ class GrpcConnection:
         if timeout.cancelled_caught:
             raise DeadlineExceeded("nothing was read for too long")
 
-    def _finish(self, call: Call, failure: Exception | None) -> None:
-        trailers = SUCCESS if failure is None else trailers_of(failure)
-        if call.trailers:
-            trailers = trailers + call.trailers
+    def _finish(self, call: Stream, failure: Exception | None) -> None:
+        self._pipeline.ended(call, failure)
         if not call.reset:
+            trailers = SUCCESS if failure is None else trailers_of(failure, call.request_id)
+            if call.trailers:
+                trailers = trailers + call.trailers
             try:
                 headers = trailers if call.headers_sent else HEADERS + trailers
                 self._h2.send_headers(call.stream_id, headers, end_stream=True)
@@ -386,7 +367,7 @@ class GrpcConnection:
         self._end(call)
         self._writer.flush()
 
-    def _end(self, call: Call) -> None:
+    def _end(self, call: Stream) -> None:
         if call.unacknowledged:
             self._acknowledge(call.stream_id, call.unacknowledged)
         self._let_go(call)

@@ -9,10 +9,9 @@ from application.ledger import SEQ_BEYOND_ALL
 from application.service import Service
 from application.sessions import Login
 from domain.errors import NotFound
-from domain.policy import Principal
 from domain.users import Client
 from transport.grpc import compat, messages  # noqa: F401 - compat goes before anything of purerpc's
-from transport.grpc.asked import client_of_call, limit_of, principal_of
+from transport.grpc.asked import client_of_call, limit_of
 from transport.grpc.call import Call
 from transport.paging import cut, position
 
@@ -41,12 +40,12 @@ class Identity(IdentityServicer):
         return pb.CreateUserResponse(user=messages.user(user))
 
     async def GetUser(self, input_message: pb.GetUserRequest, request: Call) -> pb.GetUserResponse:
-        user = await self._users.get(self._principal(request), input_message.username)
+        user = await self._users.get(request.principal, input_message.username)
         return pb.GetUserResponse(user=messages.user(user))
 
     async def UpdateUser(self, input_message: pb.UpdateUserRequest, request: Call) -> pb.UpdateUserResponse:
         user = await self._users.update(
-            self._principal(request),
+            request.principal,
             self._client(request),
             input_message.username,
             full_name=input_message.full_name if input_message.HasField("full_name") else None,
@@ -57,7 +56,7 @@ class Identity(IdentityServicer):
 
     async def GrantRoles(self, input_message: pb.GrantRolesRequest, request: Call) -> pb.GrantRolesResponse:
         user = await self._users.grant_roles(
-            self._principal(request), self._client(request), input_message.username, input_message.roles
+            request.principal, self._client(request), input_message.username, input_message.roles
         )
         return pb.GrantRolesResponse(user=messages.user(user))
 
@@ -103,28 +102,28 @@ class Identity(IdentityServicer):
 
     async def LogoutUser(self, input_message: pb.LogoutUserRequest, request: Call) -> pb.LogoutUserResponse:
         await self._sessions.logout(
-            self._principal(request), self._client(request), everywhere=input_message.everywhere
+            request.principal, self._client(request), everywhere=input_message.everywhere
         )
         return pb.LogoutUserResponse()
 
     async def ListSessions(
         self, input_message: pb.ListSessionsRequest, request: Call
     ) -> pb.ListSessionsResponse:
-        principal = self._principal(request)
+        principal = request.principal
         items = await self._sessions.list_active(principal)
         return pb.ListSessionsResponse(items=[messages.session(each, principal.session_id) for each in items])
 
     async def RevokeSession(
         self, input_message: pb.RevokeSessionRequest, request: Call
     ) -> pb.RevokeSessionResponse:
-        principal = self._principal(request)
+        principal = request.principal
         await self._sessions.end(principal, self._client(request), _identifier(input_message.id, "session"))
         return pb.RevokeSessionResponse()
 
     async def ListSecurityEvents(
         self, input_message: pb.ListSecurityEventsRequest, request: Call
     ) -> pb.ListSecurityEventsResponse:
-        principal, limit = self._principal(request), limit_of(input_message.limit)
+        principal, limit = request.principal, limit_of(input_message.limit)
         items = await self._security.list_events(
             principal,
             username=input_message.username or None,
@@ -135,9 +134,6 @@ class Identity(IdentityServicer):
         return pb.ListSecurityEventsResponse(
             items=[messages.security_event(each) for each in page], next_cursor=cursor or ""
         )
-
-    def _principal(self, call: Call) -> Principal:
-        return principal_of(self._service, call)
 
     def _client(self, call: Call) -> Client:
         return client_of_call(self._service, call)

@@ -6,9 +6,8 @@ from application.ledger import SEQ_BEYOND_ALL
 from application.service import Service
 from domain.errors import ServiceError
 from domain.ledger import Outcome, Posted, Refused
-from domain.policy import Principal
 from transport.grpc import compat, messages  # noqa: F401 - compat goes before anything of purerpc's
-from transport.grpc.asked import limit_of, principal_of
+from transport.grpc.asked import limit_of
 from transport.grpc.call import Call
 from transport.paging import cut, position
 from transport.refusals import REFUSALS
@@ -22,13 +21,12 @@ class Ledger(LedgerServicer):
 
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
-        self._service = service
 
     async def CreateAccount(
         self, input_message: pb.CreateAccountRequest, request: Call
     ) -> pb.CreateAccountResponse:
         opened = await self._ledger.create_account(
-            self._principal(request),
+            request.principal,
             currency=input_message.currency,
             name=input_message.name,
             key=_idempotency_key(request),
@@ -38,13 +36,13 @@ class Ledger(LedgerServicer):
         return pb.CreateAccountResponse(account=messages.account(opened.account))
 
     async def GetAccount(self, input_message: pb.GetAccountRequest, request: Call) -> pb.GetAccountResponse:
-        account = await self._ledger.get_account(self._principal(request), input_message.id)
+        account = await self._ledger.get_account(request.principal, input_message.id)
         return pb.GetAccountResponse(account=messages.account(account))
 
     async def ListAccounts(
         self, input_message: pb.ListAccountsRequest, request: Call
     ) -> pb.ListAccountsResponse:
-        principal, limit = self._principal(request), limit_of(input_message.limit)
+        principal, limit = request.principal, limit_of(input_message.limit)
         items = await self._ledger.list_accounts(
             principal, after_id=position(input_message.cursor or None, 0), limit=limit + 1
         )
@@ -54,7 +52,7 @@ class Ledger(LedgerServicer):
         )
 
     async def ListEntries(self, input_message: pb.ListEntriesRequest, request: Call) -> pb.ListEntriesResponse:
-        principal, limit = self._principal(request), limit_of(input_message.limit)
+        principal, limit = request.principal, limit_of(input_message.limit)
         items = await self._ledger.list_entries(
             principal,
             input_message.account_id,
@@ -66,7 +64,7 @@ class Ledger(LedgerServicer):
 
     async def Deposit(self, input_message: pb.DepositRequest, request: Call) -> pb.DepositResponse:
         outcome = await self._ledger.deposit(
-            self._principal(request),
+            request.principal,
             account_id=input_message.account_id,
             amount=input_message.amount,
             key=_idempotency_key(request),
@@ -78,7 +76,7 @@ class Ledger(LedgerServicer):
 
     async def Withdraw(self, input_message: pb.WithdrawRequest, request: Call) -> pb.WithdrawResponse:
         outcome = await self._ledger.withdraw(
-            self._principal(request),
+            request.principal,
             account_id=input_message.account_id,
             amount=input_message.amount,
             key=_idempotency_key(request),
@@ -92,7 +90,7 @@ class Ledger(LedgerServicer):
         self, input_message: pb.CreateTransferRequest, request: Call
     ) -> pb.CreateTransferResponse:
         outcome = await self._ledger.create_transfer(
-            self._principal(request),
+            request.principal,
             from_account_id=input_message.from_account_id,
             to_account_id=input_message.to_account_id,
             amount=input_message.amount,
@@ -107,11 +105,8 @@ class Ledger(LedgerServicer):
         )
 
     async def GetTransfer(self, input_message: pb.GetTransferRequest, request: Call) -> pb.GetTransferResponse:
-        transfer = await self._ledger.get_transfer(self._principal(request), input_message.id)
+        transfer = await self._ledger.get_transfer(request.principal, input_message.id)
         return pb.GetTransferResponse(transfer=messages.transfer(transfer))
-
-    def _principal(self, call: Call) -> Principal:
-        return principal_of(self._service, call)
 
 
 def _idempotency_key(call: Call) -> str | None:

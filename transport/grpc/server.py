@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import trio
 
 from transport.admission import make_room
-from transport.grpc.call import Method
 from transport.grpc.connection import GrpcConnection
 from transport.grpc.limits import GrpcLimits
-
-from transport.grpc import compat  # isort: skip
-from purerpc.rpc import Cardinality  # isort: skip
-from purerpc.server import Service  # isort: skip
+from transport.grpc.methods import Method
+from transport.grpc.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
-assert compat
 BACKLOG = 1_024
 
 
@@ -36,8 +32,16 @@ class GrpcStatistics:
 class GrpcServer:
     """One supervised child, until stopped."""
 
-    def __init__(self, services: Iterable[Service], address: str, *, limits: GrpcLimits | None = None) -> None:
-        self._methods = {path: method for service in services for path, method in _methods(service)}
+    def __init__(
+        self,
+        methods: Mapping[bytes, Method],
+        address: str,
+        *,
+        pipeline: Pipeline | None = None,
+        limits: GrpcLimits | None = None,
+    ) -> None:
+        self._methods = methods
+        self._pipeline = pipeline or Pipeline()
         self._address = address
         self._limits = limits or GrpcLimits()
         self._connections: set[GrpcConnection] = set()
@@ -75,7 +79,7 @@ class GrpcServer:
         if not make_room(self._connections, self._limits.connections_max):
             await trio.aclose_forcefully(stream)
             return
-        connection = GrpcConnection(stream, self._methods, self._limits, self._count)
+        connection = GrpcConnection(stream, self._methods, self._pipeline, self._limits, self._count)
         self._connections.add(connection)
         try:
             await connection.run()
@@ -92,17 +96,3 @@ class GrpcServer:
 
 async def _serve(handler: Any, listeners: list[trio.SocketListener], nursery: trio.Nursery) -> None:
     await trio.serve_listeners(handler, listeners, handler_nursery=nursery)
-
-
-def _methods(service: Service) -> Iterable[tuple[bytes, Method]]:
-    for name, (handler, signature) in service.methods.items():
-        cardinality = signature.cardinality
-        yield (
-            f"/{service.name}/{name}".encode(),
-            Method(
-                handler,
-                signature.request_type.FromString,
-                cardinality in (Cardinality.STREAM_UNARY, Cardinality.STREAM_STREAM),
-                cardinality in (Cardinality.UNARY_STREAM, Cardinality.STREAM_STREAM),
-            ),
-        )

@@ -32,13 +32,25 @@ class RpcFailed(Exception):
         self.message = message
 
 
-def trailers_of(error: Exception) -> Headers:
+CLIENT_GONE = RpcFailed(errors.CANCELLED, "the client has cancelled the call")
+
+
+def status_of(error: Exception | None) -> int:
+    """gRPC's number for how a call ended."""
+    if isinstance(error, RpcFailed):
+        return error.status
+    if isinstance(error, ServiceError):
+        return errors.grpc_status(error.code)
+    return errors.OK if error is None else errors.INTERNAL
+
+
+def trailers_of(error: Exception, request_id: str = "") -> Headers:
     """The trailers that tell a client of `error`; of a defect nothing but a request id."""
     if isinstance(error, RpcFailed):
         return _trailers(error.status, error.message)
     if isinstance(error, ServiceError):
         return _service_error(error)
-    request_id = new_request_id()
+    request_id = request_id or new_request_id()
     log.error("request %s failed", request_id, exc_info=error)
     return [
         *_trailers(errors.INTERNAL, f"internal error, request id {request_id}"),

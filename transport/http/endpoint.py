@@ -7,7 +7,8 @@ what the API's description is made from.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -19,12 +20,17 @@ from quart import Blueprint, Response, request
 from werkzeug.routing import BaseConverter
 
 from application.service import Service
-from domain.errors import NotFound
+from domain.errors import NotFound, ServiceError
 from domain.policy import PUBLIC, Operation, Principal
 from domain.users import Client
 from domain.validation import RESERVED_USERNAMES
 from transport.clients import client_of
+from transport.errors import http_status
 from transport.http import schemas
+from transport.metrics import Metrics
+
+CLIENT_GONE = 499
+"""What is counted where nobody waited for the answer."""
 
 Handler = Callable[..., Awaitable[msgspec.Struct | Response | None]]
 
@@ -90,8 +96,9 @@ class UsernameConverter(BaseConverter):
 class Endpoints:
     """The routes on one service; each operation is one route at most."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, metrics: Metrics) -> None:
         self.service = service
+        self._metrics = metrics
         self.blueprint = Blueprint("v1", __name__)
         self.described: list[Endpoint] = []
 
@@ -116,6 +123,12 @@ class Endpoints:
 
         def install(handler: Handler) -> Handler:
             async def answer(**arguments: Any) -> Response:
+                with self._metered(operation) as answered:
+                    response = await carry_out(arguments)
+                    answered(response.status_code)
+                return response
+
+            async def carry_out(arguments: dict[str, Any]) -> Response:
                 principal = None
                 if not public:
                     principal = service.authenticator.principal(request.headers.getlist("Authorization"))
@@ -132,6 +145,25 @@ class Endpoints:
             return handler
 
         return install
+
+    @contextmanager
+    def _metered(self, operation: Operation) -> Iterator[Callable[[int], None]]:
+        began_at, status = trio.current_time(), CLIENT_GONE
+
+        def answered(code: int) -> None:
+            nonlocal status
+            status = code
+
+        try:
+            yield answered
+        except ServiceError as error:
+            status = http_status(error.code)
+            raise
+        except Exception as error:
+            status = getattr(error, "code", None) or HTTPStatus.INTERNAL_SERVER_ERROR
+            raise
+        finally:
+            self._metrics.answered("v1", operation, status, trio.current_time() - began_at)
 
     def page(self, method: str, path: str) -> Callable[[Handler], Handler]:
         """Make a handler a page or a probe: for anybody, and no operation of its own."""

@@ -11,11 +11,12 @@ from transport.http import identity, ledger, schemas
 from transport.http.endpoint import Asked, Endpoints
 from transport.http.openapi import describe
 from transport.http.problems import problem
+from transport.metrics import CONTENT_TYPE, Metrics
 
 
-def endpoints(service: Service) -> Endpoints:
+def endpoints(service: Service, metrics: Metrics) -> Endpoints:
     """All of v1 on one service."""
-    endpoint = Endpoints(service)
+    endpoint = Endpoints(service, metrics)
     identity.add_users(endpoint)
     identity.add_mailed_links(endpoint)
     identity.add_password_page(endpoint)
@@ -25,6 +26,7 @@ def endpoints(service: Service) -> Endpoints:
     ledger.add_bank_money(endpoint)
     ledger.add_transfers(endpoint)
     _add_probes(endpoint)
+    _add_metrics(endpoint, metrics)
     _add_description(endpoint)
     return endpoint
 
@@ -43,6 +45,12 @@ def _add_probes(endpoint: Endpoints) -> None:
             return schemas.Status("ready")
         code = Code.SHUTTING_DOWN if readiness.draining else Code.UNAVAILABLE
         return problem(503, code, reason, retry_after_s=1)
+
+
+def _add_metrics(endpoint: Endpoints, metrics: Metrics) -> None:
+    @endpoint.page("GET", "/metrics")
+    async def show_metrics(asked: Asked) -> Response:
+        return Response(metrics.text(), content_type=CONTENT_TYPE)
 
 
 def _add_description(endpoint: Endpoints) -> None:

@@ -20,6 +20,7 @@ from transport.http import problems, routes
 from transport.http.connection import HttpConnection, HttpLimits
 from transport.http.endpoint import UsernameConverter
 from transport.http.hygiene import install_cors, security_headers
+from transport.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,11 @@ BACKLOG = 1_024
 
 
 def create_app(
-    service: Service, *, allowed_origins: Collection[str] = (), limits: HttpLimits | None = None
+    service: Service,
+    metrics: Metrics,
+    *,
+    allowed_origins: Collection[str] = (),
+    limits: HttpLimits | None = None,
 ) -> QuartTrio:
     """The app with v1 on it, open to pages of these origins."""
     limits = limits or HttpLimits()
@@ -36,7 +41,7 @@ def create_app(
     app.config["BODY_TIMEOUT"] = limits.body_s
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.converters["username"] = UsernameConverter
-    app.register_blueprint(routes.endpoints(service).blueprint)
+    app.register_blueprint(routes.endpoints(service, metrics).blueprint)
     install_cors(app, allowed_origins)
     problems.install(app)
     return app

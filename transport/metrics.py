@@ -1,0 +1,82 @@
+"""What monitoring is told at /metrics, as Prometheus reads it: answers by operation, and the tree's statistics."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from actors.supervisor import ChildStatistics
+from domain.policy import Operation
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Transports tell it of every answer; `statistics` gives the supervision tree as it is now."""
+
+    def __init__(self, statistics: Callable[[], ChildStatistics]) -> None:
+        self._registry = CollectorRegistry()
+        self._answers = Histogram(
+            "transactions_answer_seconds",
+            "Time from a request's arrival to its answer",
+            ("transport", "operation", "status"),
+            buckets=BUCKETS_S,
+            registry=self._registry,
+        )
+        self._observers: dict[tuple[str, Operation, int], Callable[[float], None]] = {}
+        self._registry.register(_Tree(statistics))
+        ProcessCollector(registry=self._registry)
+
+    def answered(self, transport: str, operation: Operation, status: int, took_s: float) -> None:
+        """A request was answered; `status` is the transport's own number."""
+        key = transport, operation, status
+        observe = self._observers.get(key)
+        if observe is None:
+            labelled = self._answers.labels(transport, operation.value, str(status))
+            observe = self._observers[key] = labelled.observe
+        observe(took_s)
+
+    def text(self) -> bytes:
+        """Everything, now."""
+        return generate_latest(self._registry)
+
+
+class _Tree(Collector):
+    """Every number of every child's statistics, under the name of its class and field."""
+
+    def __init__(self, statistics: Callable[[], ChildStatistics]) -> None:
+        self._statistics = statistics
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for child, name, value in _numbers(self._statistics()):
+            family = families.get(name)
+            if family is None:
+                family = families[name] = GaugeMetricFamily(name, "As `kill -USR1` prints it", labels=["child"])
+            family.add_metric([child], value)
+        yield from families.values()
+
+
+def _numbers(node: ChildStatistics) -> Iterator[tuple[str, str, float]]:
+    yield node.name, "transactions_child_restarts", node.restarts
+    yield node.name, "transactions_child_running", node.running
+    statistics = node.statistics
+    for each in statistics if isinstance(statistics, tuple) else (statistics,):
+        if dataclasses.is_dataclass(each):
+            prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", type(each).__name__.removesuffix("Statistics")).lower()
+            for field in dataclasses.fields(each):
+                value = getattr(each, field.name)
+                if isinstance(value, int | float):
+                    yield node.name, f"transactions_{prefix}_{field.name}", value
+    yield from _all(node.children)
+
+
+def _all(children: Iterable[ChildStatistics]) -> Iterator[tuple[str, str, float]]:
+    for child in children:
+        yield from _numbers(child)
