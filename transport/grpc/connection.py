@@ -82,6 +82,7 @@ class GrpcConnection:
         self._windows = trio.lowlevel.ParkingLot()
         self._drain_acknowledged = trio.Event()
         self._last_stream_id = STREAM_ID_MAX
+        self._draining = False
         self._giving_up = False
 
     async def run(self) -> None:
@@ -122,6 +123,9 @@ class GrpcConnection:
 
     async def drain(self) -> None:
         """Say goodbye as RFC 9113 6.8 asks: all may come; a round trip later, no more than has come."""
+        self._draining = True
+        for call in self._calls.values():
+            call.drain()
         self._writer.goaway(STREAM_ID_MAX)
         self._h2.ping(DRAIN_PING)
         self._writer.flush()
@@ -215,6 +219,8 @@ class GrpcConnection:
         call = Stream(stream_id, headers, method, self._peer, self._limits.message_max_bytes)
         self._calls[stream_id] = call
         self._counted(1)
+        if self._draining:
+            call.drain()
         if method.streaming:
             self._nursery.start_soon(self._run_streaming, call)
 
