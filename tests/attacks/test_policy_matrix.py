@@ -31,6 +31,7 @@ CALLERS = [NOBODY, ROLELESS, *(role.value for role in Role), "depositor+banker"]
 V1_ONLY = {Operation.RESEND_VERIFICATION, Operation.REQUEST_PASSWORD_RESET, Operation.CONFIRM_PASSWORD_RESET}
 V2_ONLY = {Operation.GRANT_ROLES}
 PAGES = {"healthz", "readyz", "ask_for_password", "take_password", "openapi"}
+PAGES |= {"docs.swagger", "docs.schema", "docs.asset", "docs.favicon"}
 NOT_ABOUT_ANYTHING_OF_ANYBODY = {
     Operation.CREATE_ACCOUNT,
     Operation.LIST_ACCOUNTS,

@@ -16,6 +16,7 @@ from quart_trio import QuartTrio
 
 from application.service import Service
 from transport.admission import make_room
+from transport.docs import pages as docs
 from transport.http import problems, routes
 from transport.http.connection import HttpConnection, HttpLimits
 from transport.http.endpoint import UsernameConverter
@@ -34,7 +35,7 @@ def create_app(
     allowed_origins: Collection[str] = (),
     limits: HttpLimits | None = None,
 ) -> QuartTrio:
-    """The app with v1 on it, open to pages of these origins."""
+    """The app with v1 and its documentation on it, open to pages of these origins."""
     limits = limits or HttpLimits()
     app = QuartTrio("transactions", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.body_max_bytes
@@ -42,6 +43,7 @@ def create_app(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.converters["username"] = UsernameConverter
     app.register_blueprint(routes.endpoints(service, metrics).blueprint)
+    app.register_blueprint(docs.blueprint())
     install_cors(app, allowed_origins)
     problems.install(app)
     return app
