@@ -30,6 +30,7 @@ def unpacked(program: str, packages: Iterable[str], folder: Path) -> Path | None
         _run(["apt-get", "download", *sorted(missing | named)], partial)
         for package in partial.glob("*.deb"):
             _run(["dpkg", "-x", str(package), str(partial)], partial)
+            package.unlink()
     except (subprocess.SubprocessError, OSError):
         return None
     if not (partial / program).exists():
