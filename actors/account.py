@@ -7,41 +7,45 @@ each. What it has seen of its history lets it notice a ledger that went backward
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from actors.mailbox import Mailbox
 from actors.message import Message
-from domain.ledger import Account, Entry, Order, Outcome
+from domain.ledger import Account, Bundle, Entry, Order
 
 
-class Transferring(Message[Order, Outcome]):
-    """An order, which waits in the mailboxes of both its accounts and leaves them together."""
+class Transferring(Message[Order | Bundle, Any]):
+    """An order or a bundle, which waits in the mailboxes of all its accounts and leaves them together."""
 
-    __slots__ = ("source", "source_turn", "target", "target_turn")
+    __slots__ = ("actors", "turns")
 
-    def __init__(self, order: Order, source: AccountActor, target: AccountActor) -> None:
-        super().__init__(order)
-        self.source = source
-        self.target = target
-        self.source_turn = source.turn
-        self.target_turn = target.turn
-        source.mailbox.check_room()
-        target.mailbox.check_room()
-        source.mailbox.put(self)
-        if target is not source:
-            target.mailbox.put(self)
+    def __init__(self, body: Order | Bundle, actors: Sequence[AccountActor]) -> None:
+        super().__init__(body)
+        self.actors = actors
+        self.turns = [actor.turn for actor in actors]
+        for actor in actors:
+            actor.mailbox.check_room()
+        for actor in actors:
+            actor.mailbox.put(self)
 
-    def other(self, actor: AccountActor) -> AccountActor:
-        """The other side."""
-        return self.target if actor is self.source else self.source
+    @property
+    def weight(self) -> int:
+        """How many orders it is."""
+        return len(self.body.orders)
+
+    def can_go(self, holder: object) -> bool:
+        """Whether each of its accounts is free, or leased to this holder already."""
+        return all(actor.holder is None or actor.holder is holder for actor in self.actors)
 
     def overtaken(self, actor: AccountActor) -> int:
         """How many later arrivals the actor has served before this one; negative while it is not its turn."""
-        return actor.served - (self.source_turn if actor is self.source else self.target_turn)
+        return actor.served - self.turns[self.actors.index(actor)]
 
     def leave(self) -> None:
-        """Leave both mailboxes."""
-        self.source.mailbox.remove(self)
-        if self.target is not self.source:
-            self.target.mailbox.remove(self)
+        """Leave all mailboxes."""
+        for actor in self.actors:
+            actor.mailbox.remove(self)
 
 
 class LedgerRegressed(Exception):

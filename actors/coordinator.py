@@ -1,32 +1,32 @@
 """The transfer coordinator: who waits, who may go, and in which batch.
 
-An order waits in the mailboxes of its two accounts. A lane that is free gathers a batch: it walks the
-mailboxes of free accounts in order of arrival and takes every order whose other side is free too, or already
-its own. What it takes it leases, all at once and without waiting in between, so lanes can not deadlock. While
-a lane commits, arrivals for its accounts wait, and make up the next batch: the hotter an account, the larger
-its batches.
+An order waits in the mailboxes of its two accounts, a bundle in those of all its orders' accounts. A lane that is
+free gathers a batch: it walks the mailboxes of free accounts in order of arrival and takes everything whose other
+accounts are free too, or already its own. What it takes it leases, all at once and without waiting in between,
+so lanes can not deadlock. While a lane commits, arrivals for its accounts wait, and make up the next batch: the
+hotter an account, the larger its batches.
 
-Fairness. Accounts become ready in turn, so a cold pair waits for one batch at most. An order whose other side
-is busy may be overtaken by later ones, but only `overtake_max` times: then its account serves nobody else
-until that order has gone. Wherever both its accounts are free it can go, and every lease ends with its batch,
-so it will.
+Fairness. Accounts become ready in turn, so a cold pair waits for one batch at most. Work of which another account
+is busy may be overtaken by later arrivals, but only `overtake_max` times: then its account serves nobody else
+until it has gone. Wherever all its accounts are free it can go, and every lease ends with its batch, so it will.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast, overload
 
 import trio
 
 from actors.account import AccountActor, Transferring
-from actors.message import State
+from actors.message import Listener, State
 from actors.registry import AccountRegistry
 from domain.errors import Code, DeadlineExceeded, Overloaded, Unavailable
-from domain.ledger import Order, Outcome
+from domain.ledger import Bundle, BundleOutcome, Order, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +62,39 @@ class Coordinator:
         self._overloaded = 0
         self._closed = False
 
-    async def ask(self, order: Order, *, deadline: float = math.inf) -> Outcome:
-        """Have an order carried out, and wait for its outcome; `deadline` is on Trio's clock.
+    @overload
+    async def ask(self, work: Order, *, deadline: float = math.inf) -> Outcome: ...
+
+    @overload
+    async def ask(self, work: Bundle, *, deadline: float = math.inf) -> BundleOutcome: ...
+
+    async def ask(self, work: Order | Bundle, *, deadline: float = math.inf) -> Outcome | BundleOutcome:
+        """Have an order or a bundle carried out, and wait for its outcome; `deadline` is on Trio's clock.
 
         Raises Overloaded, DeadlineExceeded, or Unavailable. After the last two the order may still have been
         committed: only repeating it with the same idempotency key tells. A cancelled caller withdraws an
         order that is in no batch yet.
         """
-        message = self._enter(order)
+        message = self._enter(work)
         if deadline == math.inf:
-            return await message.reply(lambda: self._withdraw(message))
+            return cast(Outcome | BundleOutcome, await message.reply(lambda: self._withdraw(message)))
         with trio.move_on_at(deadline):
-            return await message.reply(lambda: self._withdraw(message))
+            return cast(Outcome | BundleOutcome, await message.reply(lambda: self._withdraw(message)))
         raise DeadlineExceeded
+
+    def tell(self, order: Order, listener: Listener) -> Transferring:
+        """Have an order carried out without waiting: `listener` is told the outcome, where it becomes known.
+
+        Raises Overloaded, or Unavailable when shutting down.
+        """
+        message = self._enter(order)
+        message.listen(listener)
+        return message
+
+    def withdraw(self, message: Transferring) -> None:
+        """Nobody wants the outcome any more; an order that is in no batch yet is not carried out."""
+        if message.withdraw():
+            self._withdraw(message)
 
     async def take(self, lane: object) -> list[Transferring]:
         """Wait for a batch and lease its accounts to `lane`; empty when closed and nothing waits any more."""
@@ -94,16 +114,18 @@ class Coordinator:
             for message in batch:
                 if message.state is State.TAKEN:
                     message.fail(Unavailable("the transfer could not be completed; its outcome is unknown"))
-            self._in_flight -= len(batch)
+            self._in_flight -= sum(message.weight for message in batch)
             self._release(lane, batch)
 
     def crash(self, actor: AccountActor, reason: Exception) -> None:
         """An actor broke: fail the messages it holds, and only those, and have it replaced."""
         for message in actor.mailbox.first(len(actor.mailbox)):
             message.leave()
-            self._waiting -= 1
+            self._waiting -= message.weight
             message.fail(Unavailable("this account's actor failed; it has been restarted"))
-            self._registry.rest(message.other(actor))
+            for other in message.actors:
+                if other is not actor:
+                    self._registry.rest(other)
         self._ready.pop(actor, None)
         self._registry.crash(actor, reason)
 
@@ -116,22 +138,22 @@ class Coordinator:
         """A snapshot."""
         return CoordinatorStatistics(self._waiting, self._in_flight, self._received, self._overloaded)
 
-    def _enter(self, order: Order) -> Transferring:
+    def _enter(self, work: Order | Bundle) -> Transferring:
         if self._closed:
             raise Unavailable("shutting down", Code.SHUTTING_DOWN, retry_after_s=5)
-        source, target = self._registry.get(order.from_account_id), self._registry.get(order.to_account_id)
+        actors = [self._registry.get(account_id) for account_id in work.account_ids]
         try:
             self._check_room()
-            message = Transferring(order, source, target)
+            message = Transferring(work, actors)
         except Overloaded:
             self._overloaded += 1
-            self._registry.rest(source)
-            self._registry.rest(target)
+            self._rest(actors)
             raise
-        self._received += 1
-        self._waiting += 1
-        if source.holder is None and target.holder is None:
-            self._ready[source] = None
+        weight = message.weight
+        self._received += weight
+        self._waiting += weight
+        if message.can_go(None):
+            self._ready[actors[0]] = None
             self._lanes.unpark()
         return message
 
@@ -141,42 +163,51 @@ class Coordinator:
 
     def _withdraw(self, message: Transferring) -> None:
         message.leave()
-        self._registry.rest(message.source)
-        self._registry.rest(message.target)
-        self._waiting -= 1
+        self._rest(message.actors)
+        self._waiting -= message.weight
         if self._closed and not self._waiting:
             self._lanes.unpark_all()
 
+    def _rest(self, actors: Iterable[AccountActor]) -> None:
+        for actor in actors:
+            self._registry.rest(actor)
+
     def _gather(self, lane: object) -> list[Transferring]:
         batch: list[Transferring] = []
-        while self._ready and len(batch) < self._batch_max:
+        room = self._batch_max
+        while self._ready and room > 0:
             actor, _ = self._ready.popitem(last=False)
             if actor.holder is None or actor.holder is lane:
-                self._walk(actor, lane, batch)
+                room = self._walk(actor, lane, batch, room)
         if self._ready:
             self._lanes.unpark()
-        self._waiting -= len(batch)
-        self._in_flight += len(batch)
+        taken = self._batch_max - room
+        self._waiting -= taken
+        self._in_flight += taken
         return batch
 
-    def _walk(self, actor: AccountActor, lane: object, batch: list[Transferring]) -> None:
-        for message in actor.mailbox.first(self._batch_max - len(batch)):
-            other = message.other(actor)
-            if other.holder is not None and other.holder is not lane:
+    def _walk(self, actor: AccountActor, lane: object, batch: list[Transferring], room: int) -> int:
+        """Take what can go, and return how many orders more the batch has room for; a bundle may exceed it."""
+        for message in actor.mailbox.first(room):
+            if not message.can_go(lane):
                 if message.overtaken(actor) >= self._overtake_max:
-                    return
+                    break
                 continue
             message.take()
             message.leave()
             batch.append(message)
-            for side in {actor, other}:
+            for side in message.actors:
                 side.served += 1
                 if side.holder is None:
                     side.lease(lane)
+            room -= message.weight
+            if room <= 0:
+                break
+        return room
 
     def _release(self, lane: object, batch: list[Transferring]) -> None:
         for message in batch:
-            for actor in (message.source, message.target):
+            for actor in message.actors:
                 if actor.holder is not lane:
                     continue
                 actor.release(lane)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -69,24 +69,30 @@ class _Crash(Exception):
 
     def __init__(self, message: Transferring, account_id: int, reason: LedgerRegressed) -> None:
         super().__init__(str(reason))
-        side = message.source if message.source.account_id == account_id else message.target
-        self.actor = side
+        (self.actor,) = (actor for actor in message.actors if actor.account_id == account_id)
         self.reason = reason
 
 
 class Lane:
     """One at a time; several lanes work on accounts that have nothing to do with each other.
 
-    `random` gives floats in [0, 1), for jitter.
+    `random` gives floats in [0, 1), for jitter; `committed` is told which accounts have new entries.
     """
 
     def __init__(
-        self, coordinator: Coordinator, pool: Pool, *, limits: LaneLimits, random: Callable[[], float]
+        self,
+        coordinator: Coordinator,
+        pool: Pool,
+        *,
+        limits: LaneLimits,
+        random: Callable[[], float],
+        committed: Callable[[Collection[int]], None] = lambda account_ids: None,
     ) -> None:
         self._coordinator = coordinator
         self._pool = pool
         self._limits = limits
         self._random = random
+        self._committed = committed
         self._ids: deque[int] = deque()
         self._batches = 0
         self._orders = 0
@@ -101,9 +107,10 @@ class Lane:
         while batch := await self._coordinator.take(self):
             with self._coordinator.leased(self, batch):
                 await self._commit(batch)
+            size = sum(message.weight for message in batch)
             self._batches += 1
-            self._orders += len(batch)
-            self._batch_max = max(self._batch_max, len(batch))
+            self._orders += size
+            self._batch_max = max(self._batch_max, size)
 
     def statistics(self) -> LaneStatistics:
         """A snapshot."""
@@ -149,29 +156,33 @@ class Lane:
             await self._pause(attempt)
 
     async def _attempt(self, messages: Sequence[Transferring]) -> Settlement:
-        orders = [message.body for message in messages]
-        account_ids = {account for order in orders for account in (order.from_account_id, order.to_account_id)}
+        orders = [order for message in messages for order in message.body.orders]
+        account_ids = {actor.account_id for message in messages for actor in message.actors}
         keys = sorted({order.key for order in orders if order.key is not None})
         settlement: Settlement | None = None
         try:
             async with self._pool.connection() as connection:
-                locked = await ledger.lock(connection, account_ids, keys, take_ids=len(self._ids) < len(orders))
+                locked = await ledger.lock(
+                    connection, account_ids, keys, new_ids=max(0, len(orders) - len(self._ids))
+                )
                 self._ids.extend(locked.ids)
                 self._observe(messages, locked)
                 ids = iter(self._ids.popleft, None)
-                settlement = settle(orders, locked.accounts, locked.known, locked.now, ids)
+                batch = [message.body for message in messages]
+                settlement = settle(batch, locked.accounts, locked.known, locked.now, ids)
                 await ledger.post(connection, settlement)
         except OutcomeUnknown:
             self._unknown_outcomes += 1
             assert settlement is not None
-            if not await self._is_posted(account_ids, settlement):
+            if settlement.writes and not await self._is_posted(account_ids, settlement):
                 raise Contention("the transaction was lost with its connection") from None
         self._remember(messages, settlement)
+        self._committed(settlement.heads.keys())
         return settlement
 
     def _observe(self, messages: Sequence[Transferring], locked: ledger.Locked) -> None:
         for message in messages:
-            for actor in (message.source, message.target):
+            for actor in message.actors:
                 account = locked.accounts.get(actor.account_id)
                 if account is None:
                     continue
@@ -183,7 +194,7 @@ class Lane:
     @staticmethod
     def _remember(messages: Sequence[Transferring], settlement: Settlement) -> None:
         for message in messages:
-            for actor in (message.source, message.target):
+            for actor in message.actors:
                 head = settlement.heads.get(actor.account_id)
                 if head is not None:
                     actor.committed(head)
@@ -203,10 +214,10 @@ class Lane:
     async def _crash(self, crash: _Crash, messages: Sequence[Transferring]) -> None:
         broken = crash.actor
         for message in messages:
-            if broken in (message.source, message.target):
+            if broken in message.actors:
                 message.fail(Unavailable("this account's actor failed; it has been restarted"))
         self._coordinator.crash(broken, crash.reason)
-        rest = [message for message in messages if broken not in (message.source, message.target)]
+        rest = [message for message in messages if broken not in message.actors]
         if rest:
             await self._commit(rest)
 

@@ -2,7 +2,7 @@
 
 A message is `queued`, then `taken` by whoever works on it, then `answered`. A sender that stops waiting
 withdraws a queued message, so that it is dropped before work; one that is taken goes on without a listener,
-so that it is never dropped after.
+so that it is never dropped after. A sender that does not wait at all leaves a listener instead.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import outcome
 import trio
 
 Body = TypeVar("Body")
 Reply = TypeVar("Reply")
+Listener = Callable[[outcome.Outcome[Any]], None]
+"""Is called where an answer is given: it must neither wait nor raise."""
 
 
 class State(IntEnum):
@@ -34,13 +36,14 @@ class Message(Generic[Body, Reply]):
     `deadline` is on Trio's clock: past it, nobody waits for the reply any more.
     """
 
-    __slots__ = ("_result", "_task", "_withdraw", "body", "deadline", "state")
+    __slots__ = ("_listener", "_result", "_task", "_withdraw", "body", "deadline", "state")
 
     def __init__(self, body: Body, deadline: float = math.inf) -> None:
         self.body = body
         self.deadline = deadline
         self.state = State.QUEUED
         self._task: trio.lowlevel.Task | None = None
+        self._listener: Listener | None = None
         self._result: outcome.Outcome[Reply] | None = None
         self._withdraw: Callable[[], None] | None = None
 
@@ -55,6 +58,18 @@ class Message(Generic[Body, Reply]):
         self._task = trio.lowlevel.current_task()
         self._withdraw = withdraw
         return cast(Reply, await trio.lowlevel.wait_task_rescheduled(self._abort))
+
+    def listen(self, listener: Listener) -> None:
+        """Have somebody told the answer, instead of awaiting `reply`."""
+        self._listener = listener
+
+    def withdraw(self) -> bool:
+        """Want no answer any more; returns whether it was queued, and is to be taken out of its mailboxes."""
+        self._listener = None
+        if self.state is not State.QUEUED:
+            return False
+        self.state = State.WITHDRAWN
+        return True
 
     def take(self) -> None:
         """Mark as worked on: from here on it can not be withdrawn."""
@@ -75,6 +90,8 @@ class Message(Generic[Body, Reply]):
         assert self.state is not State.ANSWERED
         self.state = State.ANSWERED
         self._result = result
+        if self._listener is not None:
+            self._listener(result)
         task, self._task = self._task, None
         if task is not None:
             trio.lowlevel.reschedule(task, result)
@@ -82,8 +99,7 @@ class Message(Generic[Body, Reply]):
     def _abort(self, _: Callable[[], None]) -> trio.lowlevel.Abort:
         # Safe: runs in the scheduler while the sender is parked, so nothing can answer at the same time.
         self._task = None
-        if self.state is State.QUEUED:
-            self.state = State.WITHDRAWN
+        if self.withdraw():
             assert self._withdraw is not None
             self._withdraw()
         return trio.lowlevel.Abort.SUCCEEDED

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from application.tokens import ACCESS, Tokens
+from application.tokens import ACCESS, LEEWAY_S, Tokens
 from domain.errors import Code, Unauthenticated
 from domain.policy import Principal, scopes
 
@@ -13,9 +14,16 @@ from domain.policy import Principal, scopes
 class Authenticator:
     """`is_revoked` says whether a session has been ended."""
 
-    def __init__(self, tokens: Tokens, is_revoked: Callable[[UUID], bool]) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        is_revoked: Callable[[UUID], bool],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._tokens = tokens
         self._is_revoked = is_revoked
+        self._now = now
 
     def principal(self, authorization: Sequence[str]) -> Principal:
         """Who sent these `authorization` headers, of which there must be one; raises Unauthenticated."""
@@ -27,6 +35,13 @@ class Authenticator:
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("the authorization header must be: Bearer <token>")
         claims = self._tokens.verify(token, ACCESS)
-        if self._is_revoked(claims.session_id):
+        principal = Principal(claims.username, scopes(claims.roles), claims.session_id, claims.expires_at)
+        self.check_session(principal)
+        return principal
+
+    def check_session(self, principal: Principal) -> None:
+        """Whether the caller of a call that takes long would still be let in; raises Unauthenticated."""
+        if self._is_revoked(principal.session_id):
             raise Unauthenticated("the session has ended", Code.SESSION_REVOKED)
-        return Principal(claims.username, scopes(claims.roles), claims.session_id)
+        if self._now() >= principal.expires_at + timedelta(seconds=LEEWAY_S):
+            raise Unauthenticated("the token has expired", Code.TOKEN_EXPIRED)

@@ -1,23 +1,20 @@
-"""Everything about money: accounts, deposits, withdrawals, transfers, entries.
-
-Money moves only through the coordinator. What can be said without looking at the accounts is said here
-(permissions, well-formed input); ownership, status, currency and funds are decided on locked rows, by
-`domain.settle`, so no answer rests on something that has changed since it was read.
-"""
+"""Accounts: opened, read and followed; and money that bankers bring in and take out."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from actors.coordinator import Coordinator
+from actors.feed import Feed
+from application.transfers import fingerprint, key_problem
 from application.verified_users import VerifiedUsers
 from domain import validation
 from domain.errors import KeyReused, NotFound
-from domain.ledger import AMOUNT_MAX, Account, Entry, Key, Order, Outcome, Transfer
+from domain.ledger import Account, Entry, Key, Order, Outcome, Transfer
 from domain.policy import Operation, Principal, Scope, check
 from persistence import accounts
 from persistence.faults import UniqueViolation
@@ -46,12 +43,14 @@ class Ledger:
         settlement_ids: Mapping[str, int],
         currencies: Collection[str],
         verified: VerifiedUsers,
+        feed: Feed,
     ) -> None:
         self._pool = pool
         self._coordinator = coordinator
         self._settlement_ids = settlement_ids
         self.currencies = frozenset(currencies)
         self._verified = verified
+        self._feed = feed
 
     async def create_account(
         self, principal: Principal, *, currency: str, name: str = "", key: str | None = None
@@ -62,27 +61,25 @@ class Ledger:
             (
                 ("currency", validation.currency(currency, self.currencies)),
                 ("name", validation.account_name(name)),
-                _key_problem(key),
+                key_problem(key),
             )
         )
         await self._verified.check(principal.username)
-        fingerprint = _fingerprint("create_account", currency, name)
+        asked = fingerprint("create_account", currency, name)
         try:
-            return await self._open(principal.username, currency, name, key, fingerprint)
+            return await self._open(principal.username, currency, name, key, asked)
         except UniqueViolation:  # the same key, just now: its outcome is there
-            return await self._open(principal.username, currency, name, key, fingerprint)
+            return await self._open(principal.username, currency, name, key, asked)
 
-    async def _open(
-        self, username: str, currency: str, name: str, key: str | None, fingerprint: bytes
-    ) -> Opened:
+    async def _open(self, username: str, currency: str, name: str, key: str | None, asked: bytes) -> Opened:
         async with self._pool.transaction() as connection:
             if key is not None:
                 found = await accounts.find_opening(connection, Key(username, key))
                 if found is not None:
-                    return _replayed(found, fingerprint)
+                    return _replayed(found, asked)
             account = await accounts.open_account(connection, username, currency, name)
             if key is not None:
-                await accounts.remember_opening(connection, Key(username, key), fingerprint, account.id)
+                await accounts.remember_opening(connection, Key(username, key), asked, account.id)
         return Opened(account)
 
     async def get_account(self, principal: Principal, account_id: int) -> Account:
@@ -109,6 +106,18 @@ class Ledger:
         await self._readable(principal, check(principal, Operation.LIST_ENTRIES), account_id)
         async with self._pool.connection() as connection:
             return await accounts.list_entries(connection, account_id, before_seq=before_seq, limit=limit)
+
+    async def watch(
+        self, principal: Principal, account_id: int, ring: Callable[[], None]
+    ) -> AbstractContextManager[None]:
+        """Have `ring` called, for a block, whenever the account may have new entries. Raises NotFound."""
+        await self._readable(principal, check(principal, Operation.WATCH_ACCOUNT), account_id)
+        return self._feed.watching(account_id, ring)
+
+    async def follow_entries(self, account_id: int, *, after_seq: int, limit: int) -> list[Entry]:
+        """The entries after one of an account that is being watched, oldest first."""
+        async with self._pool.connection() as connection:
+            return await accounts.follow_entries(connection, account_id, after_seq=after_seq, limit=limit)
 
     async def deposit(
         self,
@@ -144,7 +153,7 @@ class Ledger:
         deadline: float,
     ) -> Outcome:
         scope = check(principal, operation)
-        validation.check((("amount", validation.amount(amount)), _key_problem(key)))
+        validation.check((("amount", validation.amount(amount)), key_problem(key)))
         account = await self._readable(principal, scope, account_id)
         if account.owner is None:
             raise NotFound("account")
@@ -158,64 +167,9 @@ class Ledger:
             requested_by=principal.username,
             owner=None,
             key=None if key is None else Key(principal.username, key),
-            fingerprint=_fingerprint(operation.value, account_id, amount) if key else b"",
+            fingerprint=fingerprint(operation.value, account_id, amount) if key else b"",
         )
         return await self._coordinator.ask(order, deadline=deadline)
-
-    async def create_transfer(
-        self,
-        principal: Principal,
-        *,
-        from_account_id: int,
-        to_account_id: int,
-        amount: int,
-        currency: str,
-        key: str | None = None,
-        deadline: float = math.inf,
-    ) -> Outcome:
-        """Move money out of an account of the caller's.
-
-        `deadline` is on Trio's clock. Raises InvalidArgument, PermissionDenied, Overloaded, Unavailable,
-        DeadlineExceeded; after the last two only the same key tells whether the money moved.
-        """
-        check(principal, Operation.CREATE_TRANSFER)
-        if not (
-            _is_id(from_account_id)
-            and _is_id(to_account_id)
-            and 0 < amount <= AMOUNT_MAX
-            and currency in self.currencies
-            and key is None
-        ):
-            self._check_transfer(from_account_id, to_account_id, amount, currency, key)
-        username = principal.username
-        if not self._verified.is_known(username):
-            await self._verified.check(username)
-        order = Order(
-            from_account_id,
-            to_account_id,
-            amount,
-            currency,
-            requested_by=username,
-            owner=username,
-            key=None if key is None else Key(username, key),
-            fingerprint=b""
-            if key is None
-            else _fingerprint("transfer", from_account_id, to_account_id, amount, currency),
-        )
-        return await self._coordinator.ask(order, deadline=deadline)
-
-    def _check_transfer(
-        self, from_account_id: int, to_account_id: int, amount: int, currency: str, key: str | None
-    ) -> None:
-        validation.check(
-            (
-                ("from_account_id", validation.identifier(from_account_id)),
-                ("to_account_id", validation.identifier(to_account_id)),
-                ("amount", validation.amount(amount)),
-                ("currency", validation.currency(currency, self.currencies)),
-                _key_problem(key),
-            )
-        )
 
     async def get_transfer(self, principal: Principal, transfer_id: int) -> Transfer:
         """One transfer: for the owner of either side, or staff that may read it. Raises NotFound."""
@@ -231,17 +185,9 @@ def _is_id(value: int) -> bool:
     return 0 < value <= validation.ID_MAX
 
 
-def _key_problem(key: str | None) -> tuple[str, str | None]:
-    return "Idempotency-Key", None if key is None else validation.idempotency_key(key)
-
-
-def _fingerprint(*request: Any) -> bytes:
-    return hashlib.blake2b(repr(request).encode(), digest_size=16).digest()
-
-
-def _replayed(found: tuple[bytes, Account | None], fingerprint: bytes) -> Opened:
+def _replayed(found: tuple[bytes, Account | None], asked: bytes) -> Opened:
     first, account = found
-    if first != fingerprint or account is None:
+    if first != asked or account is None:
         raise KeyReused
     # As it was opened: whatever has happened to it since is no part of the first answer.
     return Opened(

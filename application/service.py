@@ -12,6 +12,7 @@ from application.ledger import Ledger
 from application.mailed_links import MailedLinks
 from application.security import Security
 from application.sessions import Sessions
+from application.transfers import Transfers
 from application.users import Users
 from persistence.faults import DatabaseFault
 from persistence.pool import Pool
@@ -58,6 +59,7 @@ class Service:
     sessions: Sessions
     security: Security
     ledger: Ledger
+    transfers: Transfers
     authenticator: Authenticator
     readiness: Readiness
     request_timeout_s: float = 10.0

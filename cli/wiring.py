@@ -13,6 +13,7 @@ from os import getpid
 from actors.coordinator import Coordinator
 from actors.delivery import Delivery, FileDelivery, SmtpDelivery, parse_smtp_url
 from actors.email import EmailActor
+from actors.feed import Feed
 from actors.lane import Lane, LaneLimits
 from actors.outbox_relay import OutboxRelay
 from actors.registry import AccountRegistry
@@ -31,6 +32,7 @@ from application.service import Readiness, Service
 from application.sessions import Durations, Sessions
 from application.throttle import Throttle
 from application.tokens import LEEWAY_S, Tokens
+from application.transfers import Transfers
 from application.users import Users
 from application.verified_users import VerifiedUsers
 from cli.settings import Settings
@@ -100,13 +102,16 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
             settlement_ids=settlement_ids,
             currencies=settings.currencies,
             verified=verified,
+            feed=(feed := Feed(pool)),
         )
+        transfers = Transfers(coordinator, currencies=settings.currencies, verified=verified)
         service = Service(
             users,
             mailed_links,
             sessions,
             Security(pool),
             ledger,
+            transfers,
             authenticator,
             (readiness := Readiness(pool)),
             limits.request_timeout_s,
@@ -124,7 +129,7 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
             "service",
             [
                 ChildSpec("revocations", revocations.run, statistics=revocations.statistics),
-                _ledger(registry, coordinator, pool, settings).spec(),
+                _ledger(registry, coordinator, feed, pool, settings).spec(),
                 mail.spec(),
                 *_transports(http, grpc, settings),
             ],
@@ -165,9 +170,12 @@ def _identity(
     return users, links, sessions, Authenticator(tokens, revocations.is_revoked)
 
 
-def _ledger(registry: AccountRegistry, coordinator: Coordinator, pool: Pool, settings: Settings) -> Supervisor:
+def _ledger(
+    registry: AccountRegistry, coordinator: Coordinator, feed: Feed, pool: Pool, settings: Settings
+) -> Supervisor:
     lanes = [
-        Lane(coordinator, pool, limits=LaneLimits(), random=random.random) for _ in range(settings.limits.lanes)
+        Lane(coordinator, pool, limits=LaneLimits(), random=random.random, committed=feed.committed)
+        for _ in range(settings.limits.lanes)
     ]
     ages = Ages(keys=settings.limits.key_age, expired=settings.limits.expired_kept)
     sweeper = Sweeper(pool, ages, every_s=settings.limits.sweep_s)
@@ -181,6 +189,7 @@ def _ledger(registry: AccountRegistry, coordinator: Coordinator, pool: Pool, set
                 statistics=lambda: (registry.statistics(), coordinator.statistics(), pool.statistics()),
             ),
             ChildSpec("sweeper", sweeper.run),
+            ChildSpec("feed", feed.run, statistics=feed.statistics),
             *(
                 ChildSpec(
                     f"lane {number}",
@@ -230,7 +239,8 @@ def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcS
     others = [health.service, ReflectionV1(listed).service, ReflectionV1Alpha(listed).service]
     methods = methods_of(ours, ruled=True) | methods_of(others, ruled=False)
     pipeline = Pipeline(interceptors(service, metrics))
-    return GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline), health
+    server = GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline, tls=settings.grpc_tls)
+    return server, health
 
 
 def _transports(http: HttpServer, grpc: GrpcServer, settings: Settings) -> list[ChildSpec]:

@@ -60,21 +60,28 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """A fault with a code a client may rely on and a message a person may read."""
+    """A fault with a code a client may rely on and a message a person may read; `fields` says where it is."""
 
-    def __init__(self, code: Code, message: str, *, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        *,
+        retry_after_s: int | None = None,
+        fields: tuple[FieldError, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_after_s = retry_after_s
+        self.fields = fields
 
 
 class InvalidArgument(ServiceError):
-    """The request is wrong in itself; `fields` says where."""
+    """The request is wrong in itself."""
 
     def __init__(self, message: str, fields: tuple[FieldError, ...] = ()) -> None:
-        super().__init__(Code.INVALID_ARGUMENT, message)
-        self.fields = fields
+        super().__init__(Code.INVALID_ARGUMENT, message, fields=fields)
 
     @classmethod
     def field(cls, name: str, message: str) -> InvalidArgument:

@@ -97,6 +97,28 @@ class Order(NamedTuple):
     key: Key | None = None
     fingerprint: bytes = b""
 
+    @property
+    def account_ids(self) -> tuple[int, ...]:
+        """Both sides, each once; the source first."""
+        source, target = self.from_account_id, self.to_account_id
+        return (source, target) if source != target else (source,)
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """Itself."""
+        return (self,)
+
+
+class Bundle(NamedTuple):
+    """Orders that are carried out all or none."""
+
+    orders: tuple[Order, ...]
+
+    @property
+    def account_ids(self) -> tuple[int, ...]:
+        """Both sides of all of them, each once."""
+        return tuple(dict.fromkeys(id_ for order in self.orders for id_ in order.account_ids))
+
 
 class Posted(NamedTuple):
     """The order was carried out. The accounts are as they were locked; the entries say what they became."""
@@ -127,6 +149,16 @@ class Refused(NamedTuple):
 
 
 Outcome = Posted | Refused
+
+
+class Undone(NamedTuple):
+    """None of a bundle was carried out, because of the refusal of the order at this position."""
+
+    position: int
+    refusal: Refused
+
+
+BundleOutcome = tuple[Posted, ...] | Undone
 
 
 class Record(NamedTuple):

@@ -8,6 +8,7 @@ a method that has no rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -108,6 +109,7 @@ class Principal(NamedTuple):
     username: str
     scopes: Mapping[Operation, Scope]
     session_id: UUID
+    expires_at: datetime
 
 
 @lru_cache(maxsize=64)

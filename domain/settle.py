@@ -12,6 +12,9 @@ Precedence of outcomes, first match wins:
  6. `insufficient_funds`
  7. `invalid_argument`: the target's (or a settlement account's) balance would not fit 64 bits
  8. posted
+
+A bundle is decided on a copy of what the orders before it came to, which counts only if every one of its orders
+is posted. Of one that is undone nothing is written but the record of the refusal that undid it.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from domain.ledger import (
     CLOSED,
     SETTLEMENT,
     Account,
+    Bundle,
+    BundleOutcome,
     Entry,
     Key,
     Order,
@@ -35,14 +40,16 @@ from domain.ledger import (
     Record,
     Refused,
     Transfer,
+    Undone,
 )
 
 
 @dataclass(slots=True)
 class Settlement:
-    """What a batch comes to: an outcome per order, in order, and everything that has to be written."""
+    """What a batch comes to, and everything that has to be written."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Outcome | BundleOutcome] = field(default_factory=list)
+    """One for each order and each bundle, in their order."""
     posted: list[Posted] = field(default_factory=list)
     heads: dict[int, Entry] = field(default_factory=dict)
     """The newest entry of each account that moved."""
@@ -56,13 +63,13 @@ class Settlement:
 
 
 def settle(
-    orders: Iterable[Order],
+    batch: Iterable[Order | Bundle],
     accounts: Mapping[int, Account],
     known: Mapping[Key, Record],
     now: datetime,
     ids: Iterator[int],
 ) -> Settlement:
-    """Decide `orders` one after the other on `accounts` as locked; `known` are the keys used before.
+    """Decide a batch's orders one after the other on `accounts` as locked; `known` are the keys used before.
 
     `ids` hands out transfer ids, at least one per order. They are chosen here and not by the database, so that
     after a lost connection one can look whether these very transfers were committed.
@@ -72,9 +79,35 @@ def settle(
     """
     at = max([now, *(account.changed_at for account in accounts.values())])
     result = Settlement()
-    for order in orders:
-        result.outcomes.append(_decide(order, accounts, known, at, ids, result))
+    for each in batch:
+        if isinstance(each, Bundle):
+            result.outcomes.append(_decide_all(each, accounts, known, at, ids, result))
+        else:
+            result.outcomes.append(_decide(each, accounts, known, at, ids, result))
     return result
+
+
+def _decide_all(
+    bundle: Bundle,
+    accounts: Mapping[int, Account],
+    known: Mapping[Key, Record],
+    at: datetime,
+    ids: Iterator[int],
+    result: Settlement,
+) -> BundleOutcome:
+    trial = Settlement(heads=dict(result.heads), records=dict(result.records))
+    outcomes: list[Posted] = []
+    for position, order in enumerate(bundle.orders):
+        outcome = _decide(order, accounts, known, at, ids, trial)
+        if isinstance(outcome, Refused):
+            record = order.key and trial.records.get(order.key)
+            if order.key and record and record.outcome is outcome:
+                result.records[order.key] = record
+            return Undone(position, outcome)
+        outcomes.append(outcome)
+    result.posted += trial.posted
+    result.heads, result.records = trial.heads, trial.records
+    return tuple(outcomes)
 
 
 def _decide(

@@ -17,6 +17,10 @@ select {columns(Account)} from accounts where owner = %s and id > %s order by id
 LIST_ENTRIES = f"""
 select {columns(Entry)} from entries where account_id = %s and seq < %s order by seq desc limit %s
 """
+FOLLOW_ENTRIES = f"""
+select {columns(Entry)} from entries where account_id = %s and seq > %s order by seq limit %s
+"""
+NEWEST_ENTRIES = "select id, seq from accounts where id = any(%s)"
 FIND_TRANSFER = f"""
 select {columns(Transfer, "t")}, f.owner, g.owner
 from transfers t join accounts f on f.id = t.from_account_id join accounts g on g.id = t.to_account_id
@@ -69,6 +73,18 @@ async def list_entries(connection: Connection, account_id: int, *, before_seq: i
     """The account's entries with smaller numbers, newest first."""
     cursor = await connection.execute(LIST_ENTRIES, [account_id, before_seq, limit])
     return [Entry(*row) for row in await cursor.fetchall()]
+
+
+async def follow_entries(connection: Connection, account_id: int, *, after_seq: int, limit: int) -> list[Entry]:
+    """The account's entries with larger numbers, oldest first."""
+    cursor = await connection.execute(FOLLOW_ENTRIES, [account_id, after_seq, limit])
+    return [Entry(*row) for row in await cursor.fetchall()]
+
+
+async def newest_entries(connection: Connection, account_ids: Iterable[int]) -> dict[int, int]:
+    """The number of each account's newest entry; 0 where there is none yet."""
+    cursor = await connection.execute(NEWEST_ENTRIES, [list(account_ids)])
+    return dict(await cursor.fetchall())
 
 
 async def find_transfer(

@@ -24,7 +24,7 @@ LOCK_ACCOUNTS = f"select {columns(Account)} from accounts where id = any(%s::big
 
 CLOCK = "select clock_timestamp()"
 
-TAKE_TRANSFER_IDS = "select nextval('transfer_id_blocks')"
+TAKE_TRANSFER_IDS = "select nextval('transfer_id_blocks') from generate_series(1, %s)"
 
 # A posted transfer left both accounts active, so a replay shows them as they were: the immutable columns as
 # they are, the moving ones from the entry.
@@ -85,30 +85,29 @@ class Locked:
     accounts: dict[int, Account]
     known: dict[Key, Record]
     now: datetime
-    ids: range
+    ids: list[int]
 
 
 async def lock(
-    connection: Connection, account_ids: Collection[int], keys: Collection[Key], *, take_ids: bool
+    connection: Connection, account_ids: Collection[int], keys: Collection[Key], *, new_ids: int
 ) -> Locked:
     """Begin a transaction and lock the accounts, in one round trip.
 
     The clock and the keys are read after the locks are held, each by a statement of its own, which sees
-    everything that the previous holders committed. With `take_ids`, `ids` is a fresh block of transfer ids.
+    everything that the previous holders committed. `ids` are fresh transfer ids, `new_ids` at least.
     """
     async with connection.pipeline():
         await connection.execute("begin")
         rows = await connection.execute(LOCK_ACCOUNTS, [array(sorted(account_ids))], prepare=True)
         clock = await connection.execute(CLOCK, prepare=True)
         found = await connection.execute(FIND_KEYS, _transposed(keys, 2), prepare=True) if keys else None
-        block = await connection.execute(TAKE_TRANSFER_IDS, prepare=True) if take_ids else None
+        blocks = -(-new_ids // TRANSFER_ID_BLOCK)
+        taken = await connection.execute(TAKE_TRANSFER_IDS, [blocks], prepare=True) if blocks else None
     accounts = {row[0]: Account(*row) for row in await rows.fetchall()}
     known = dict(_record(row) for row in await found.fetchall()) if found else {}
     ((now,),) = await clock.fetchall()
-    ids = range(0)
-    if block:
-        ((number,),) = await block.fetchall()
-        ids = range(number * TRANSFER_ID_BLOCK, (number + 1) * TRANSFER_ID_BLOCK)
+    numbers = [number for (number,) in await taken.fetchall()] if taken else []
+    ids = [number * TRANSFER_ID_BLOCK + each for number in numbers for each in range(TRANSFER_ID_BLOCK)]
     return Locked(accounts, known, now, ids)
 
 

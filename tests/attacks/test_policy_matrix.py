@@ -19,7 +19,7 @@ from cli.settings import SECRET_FILE
 from domain.policy import PUBLIC, RULES, Operation, Role, Scope, scopes
 from proto.transactions.v2 import identity_pb2, ledger_pb2
 from tests.support.service import PASSWORD, ServiceProcess, open_accounts
-from transport.grpc.asked import ruled
+from transport.grpc.methods import methods_of
 from transport.http.routes import endpoints
 from transport.http.server import create_app
 
@@ -28,9 +28,13 @@ from purerpc.server import Service  # isort: skip
 
 NOBODY, ROLELESS = "anonymous", "without a role"
 CALLERS = [NOBODY, ROLELESS, *(role.value for role in Role), "depositor+banker"]
-V1_ONLY = {Operation.RESEND_VERIFICATION, Operation.REQUEST_PASSWORD_RESET, Operation.CONFIRM_PASSWORD_RESET}
-V2_ONLY = {Operation.GRANT_ROLES}
-PAGES = {"healthz", "readyz", "ask_for_password", "take_password", "openapi"}
+V2_ONLY = {
+    Operation.GRANT_ROLES,
+    Operation.BATCH_TRANSFERS,
+    Operation.STREAM_TRANSFERS,
+    Operation.WATCH_ACCOUNT,
+}
+PAGES = {"healthz", "readyz", "show_metrics", "ask_for_password", "take_password", "openapi"}
 PAGES |= {"docs.swagger", "docs.schema", "docs.asset", "docs.favicon"}
 NOT_ABOUT_ANYTHING_OF_ANYBODY = {
     Operation.CREATE_ACCOUNT,
@@ -63,6 +67,7 @@ class Request:
 def requests(of: Person, target: int) -> dict[Operation, Request]:
     """How each operation that has a rule is asked for, about what belongs to a person."""
     money = {"from_account_id": of.account, "to_account_id": target, "amount": 1, "currency": "USD"}
+    order = ledger_pb2.TransferOrder(**money)
     return {
         Operation.GET_USER: Request(
             ("GET", f"/v1/users/{of.name}", None), identity_pb2.GetUserRequest(username=of.name)
@@ -104,6 +109,11 @@ def requests(of: Person, target: int) -> dict[Operation, Request]:
         Operation.CREATE_TRANSFER: Request(
             ("POST", "/v1/transfers", money), ledger_pb2.CreateTransferRequest(**money)
         ),
+        Operation.BATCH_TRANSFERS: Request(
+            ("", "", None), ledger_pb2.BatchTransfersRequest(transfers=[order], atomic=True)
+        ),
+        Operation.STREAM_TRANSFERS: Request(("", "", None), ledger_pb2.StreamTransfersRequest(transfer=order)),
+        Operation.WATCH_ACCOUNT: Request(("", "", None), ledger_pb2.WatchAccountRequest(account_id=of.account)),
         Operation.GET_TRANSFER: Request(
             ("GET", f"/v1/transfers/{of.transfer}", None), ledger_pb2.GetTransferRequest(id=of.transfer)
         ),
@@ -153,18 +163,31 @@ class World:
         kind = type(request.grpc)
         name = kind.__name__.removesuffix("Request")
         module = identity_pb2 if hasattr(identity_pb2, kind.__name__) else ledger_pb2
-        service = "Identity" if module is identity_pb2 else "Ledger"
-        call = self.channel.unary_unary(
-            f"/transactions.v2.{service}/{name}",
-            request_serializer=kind.SerializeToString,
-            response_deserializer=getattr(module, f"{name}Response").FromString,
-        )
+        service = module.DESCRIPTOR.services_by_name["Identity" if module is identity_pb2 else "Ledger"]
+        method = service.methods_by_name[name]
         metadata = [("authorization", f"Bearer {token}")] if token else []
         try:
-            call(request.grpc, metadata=metadata, timeout=30)
+            answer = self._first_answer(method, module, request.grpc, metadata)
         except grpc.RpcError as error:
             return dict(error.trailing_metadata())["error-code"]
-        return "ok"
+        return answer.outcome.error.code or "ok" if name == "StreamTransfers" else "ok"
+
+    def _first_answer(self, method: Any, module: Any, message: Any, metadata: list[tuple[str, str]]) -> Any:
+        shape = "_".join(
+            "stream" if each else "unary" for each in (method.client_streaming, method.server_streaming)
+        )
+        call = getattr(self.channel, shape)(
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=type(message).SerializeToString,
+            response_deserializer=getattr(module, method.output_type.name).FromString,
+        )
+        sent = iter([message]) if method.client_streaming else message
+        answer = call(sent, metadata=metadata, timeout=30)
+        if not method.server_streaming:
+            return answer
+        first = next(answer)
+        answer.cancel()
+        return first
 
 
 def bearer(token: str | None) -> dict[str, str]:
@@ -196,7 +219,7 @@ def expected(operation: Operation, kind: str, *, own: bool) -> str:
 def test_everybody_may_do_what_the_table_says_and_nothing_else(world: World, kind: str, transport: str):
     caller, other = world.caller(kind), world.caller("depositor")
     ask: Callable[[Request, str | None], str] = world.over_http if transport == "http" else world.over_grpc
-    unheard = V2_ONLY if transport == "http" else V1_ONLY
+    unheard = V2_ONLY if transport == "http" else set()
     told, said = {}, {}
     # Logging out is the last thing that can be tried with a token.
     for operation in sorted(RULES.keys() - unheard, key=lambda each: each is Operation.LOGOUT_USER):
@@ -236,7 +259,7 @@ def test_every_route_is_an_operation_or_a_page_for_everybody():
     app = create_app(Anything(), Anything())
     routes = {rule.endpoint.removeprefix("v1.") for rule in app.url_map.iter_rules()}
     assert routes - {operation.value for operation in set(Operation) - V2_ONLY} == PAGES
-    assert {each.operation for each in endpoints(Anything()).described} == set(Operation) - V2_ONLY
+    assert {each.operation for each in endpoints(Anything(), Anything()).described} == set(Operation) - V2_ONLY
 
 
 def test_every_method_is_an_operation():
@@ -246,7 +269,7 @@ def test_every_method_is_an_operation():
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
-    assert methods == set(Operation) - V1_ONLY
+    assert methods == set(Operation)
     assert PUBLIC | RULES.keys() == set(Operation)
 
 
@@ -254,7 +277,7 @@ def test_a_method_without_a_rule_does_not_start():
     methods = Service("transactions.v2.Ledger")
     signature = RPCSignature(Cardinality.UNARY_UNARY, ledger_pb2.DepositRequest, ledger_pb2.DepositResponse)
     methods.add_method("Deposit", lambda message: message, signature)
-    assert ruled(methods) is methods
+    assert [each.operation for each in methods_of([methods], ruled=True).values()] == [Operation.DEPOSIT]
     methods.add_method("TakeEverything", lambda message: message, signature)
     with pytest.raises(ValueError, match="take_everything"):
-        ruled(methods)
+        methods_of([methods], ruled=True)

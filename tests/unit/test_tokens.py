@@ -233,7 +233,7 @@ def test_no_two_keys_are_the_same():
 def test_who_sent_a_request_is_told_by_one_header_alone(clock):
     tokens = Tokens([SECRET], issue="paseto", now=clock)
     revoked: set[UUID] = set()
-    authenticator = Authenticator(tokens, revoked.__contains__)
+    authenticator = Authenticator(tokens, revoked.__contains__, now=clock)
     good = f"Bearer {issued(tokens, roles=['banker', 'unheard-of'])}"
     principal = authenticator.principal([good])
     assert principal.scopes[Operation.DEPOSIT] is Scope.ANY

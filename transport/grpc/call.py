@@ -12,42 +12,13 @@ from typing import Any, Protocol
 
 import trio
 
+from actors.bell import Bell
 from domain.policy import Principal
 from transport.grpc.methods import Method
 from transport.grpc.status import Headers
 
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-
-
-class Bell:
-    """Rung by whatever one task waits for; rings while it does not listen are remembered as one."""
-
-    __slots__ = ("_rung", "_task")
-
-    def __init__(self) -> None:
-        self._rung = False
-        self._task: trio.lowlevel.Task | None = None
-
-    def ring(self) -> None:
-        """Wake the listener, now or when it listens next."""
-        self._rung = True
-        task, self._task = self._task, None
-        if task is not None:
-            trio.lowlevel.reschedule(task)
-
-    async def wait(self) -> None:
-        """Listen until it has been rung since the last time."""
-        if self._rung:
-            await trio.lowlevel.checkpoint()
-        else:
-            self._task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
-        self._rung = False
-
-    def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self._task = None
-        return trio.lowlevel.Abort.SUCCEEDED
 
 
 class Incoming(Protocol):
@@ -73,6 +44,7 @@ class Call:
         "_first",
         "began_at",
         "bell",
+        "draining",
         "headers",
         "method",
         "peer",
@@ -92,12 +64,18 @@ class Call:
         self.scope = trio.CancelScope()
         self.trailers: Headers = []
         self.bell = Bell()
+        self.draining = False
         self.request_id = ""
         self.began_at = trio.current_time()
         self._first = dict(reversed(headers))
         timeout = self._first.get(b"grpc-timeout")
         if timeout is not None:
             self.scope.deadline = self.began_at + timeout_s(timeout)
+
+    def drain(self) -> None:
+        """Ask a call that has no end of its own to come to one: its handler finds `draining` set."""
+        self.draining = True
+        self.bell.ring()
 
     @property
     def deadline(self) -> float:

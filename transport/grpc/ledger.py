@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from application.ledger import SEQ_BEYOND_ALL
 from application.service import Service
+from application.transfers import Wanted
 from domain.errors import ServiceError
-from domain.ledger import Outcome, Posted, Refused
+from domain.ledger import Outcome, Posted, Refused, Undone
 from transport.grpc import compat, messages  # noqa: F401 - compat goes before anything of purerpc's
 from transport.grpc.asked import limit_of
-from transport.grpc.call import Call
+from transport.grpc.call import Burst, Call
+from transport.grpc.pipeline import Messages
+from transport.grpc.transfers import outcome_of, stream_transfers, undone, wanted_of
+from transport.grpc.watching import watch_account
 from transport.paging import cut, position
 from transport.refusals import REFUSALS
 
@@ -20,7 +26,9 @@ class Ledger(LedgerServicer):
     """Accounts and the money that moves between them."""
 
     def __init__(self, service: Service) -> None:
+        self._service = service
         self._ledger = service.ledger
+        self._transfers = service.transfers
 
     async def CreateAccount(
         self, input_message: pb.CreateAccountRequest, request: Call
@@ -89,20 +97,40 @@ class Ledger(LedgerServicer):
     async def CreateTransfer(
         self, input_message: pb.CreateTransferRequest, request: Call
     ) -> pb.CreateTransferResponse:
-        outcome = await self._ledger.create_transfer(
-            request.principal,
-            from_account_id=input_message.from_account_id,
-            to_account_id=input_message.to_account_id,
-            amount=input_message.amount,
-            currency=input_message.currency,
-            key=_idempotency_key(request),
+        wanted = Wanted(
+            input_message.from_account_id,
+            input_message.to_account_id,
+            input_message.amount,
+            input_message.currency,
+            _idempotency_key(request),
         )
-        posted = _posted(outcome, request)
+        posted = _posted(await self._transfers.create(request.principal, wanted), request)
         return pb.CreateTransferResponse(
             transfer=messages.transfer(posted.transfer),
             from_account=messages.account(posted.from_account),
             from_entry=messages.entry(posted.debit),
         )
+
+    async def BatchTransfers(
+        self, input_message: pb.BatchTransfersRequest, request: Call
+    ) -> pb.BatchTransfersResponse:
+        wanted = [wanted_of(each) for each in input_message.transfers]
+        key = _idempotency_key(request)
+        if not input_message.atomic:
+            outcomes = await self._transfers.batch(request.principal, wanted, key=key)
+            return pb.BatchTransfersResponse(outcomes=map(outcome_of, outcomes))
+        bundled = await self._transfers.bundle(request.principal, wanted, key=key)
+        if isinstance(bundled, Undone):
+            if bundled.refusal.replayed:
+                _mark_replayed(request)
+            raise undone(bundled)
+        return pb.BatchTransfersResponse(outcomes=map(outcome_of, bundled))
+
+    def StreamTransfers(self, input_messages: Messages, request: Call) -> AsyncIterator[Burst]:
+        return stream_transfers(self._service, input_messages, request)
+
+    def WatchAccount(self, input_message: pb.WatchAccountRequest, request: Call) -> AsyncIterator[Burst]:
+        return watch_account(self._service, input_message, request)
 
     async def GetTransfer(self, input_message: pb.GetTransferRequest, request: Call) -> pb.GetTransferResponse:
         transfer = await self._ledger.get_transfer(request.principal, input_message.id)

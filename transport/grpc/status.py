@@ -9,7 +9,7 @@ from urllib.parse import quote
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from domain.errors import Code, InvalidArgument, ServiceError
+from domain.errors import Code, ServiceError
 from transport import errors
 from transport.request_id import new_request_id
 
@@ -63,7 +63,7 @@ def _service_error(error: ServiceError) -> Headers:
     number = errors.grpc_status(error.code)
     trailers = [*_trailers(number, error.message), (b"error-code", error.code.value.encode())]
     status = status_pb2.Status(code=number, message=error.message)
-    if isinstance(error, InvalidArgument) and error.fields:
+    if error.fields:
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.message)
             for each in error.fields

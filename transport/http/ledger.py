@@ -7,6 +7,7 @@ from http import HTTPStatus
 from quart import Response
 
 from application.ledger import SEQ_BEYOND_ALL
+from application.transfers import Wanted
 from domain.ledger import Outcome, Posted, Refused
 from domain.policy import Operation
 from transport.http import schemas
@@ -121,7 +122,7 @@ def _moved(asked: Asked, outcome: Outcome, *, into: bool) -> schemas.BankMoneyMo
 
 def add_transfers(endpoint: Endpoints) -> None:
     """Transfers, made and read."""
-    ledger = endpoint.service.ledger
+    ledger, transfers = endpoint.service.ledger, endpoint.service.transfers
 
     @endpoint(
         "POST",
@@ -133,15 +134,10 @@ def add_transfers(endpoint: Endpoints) -> None:
         moves_money=True,
     )
     async def create_transfer(asked: Asked, body: schemas.CreateTransfer) -> schemas.TransferMade | Response:
-        outcome = await ledger.create_transfer(
-            asked.principal,
-            from_account_id=body.from_account_id,
-            to_account_id=body.to_account_id,
-            amount=body.amount,
-            currency=body.currency,
-            key=asked.idempotency_key,
-            deadline=asked.deadline,
+        wanted = Wanted(
+            body.from_account_id, body.to_account_id, body.amount, body.currency, asked.idempotency_key
         )
+        outcome = await transfers.create(asked.principal, wanted, deadline=asked.deadline)
         asked.replayed = outcome.replayed
         if isinstance(outcome, Refused):
             return refusal(outcome.code)

@@ -10,7 +10,7 @@ from quart import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from domain.errors import Code, InvalidArgument, ServiceError
+from domain.errors import Code, ServiceError
 from transport.errors import http_status
 from transport.http.schemas import encode
 from transport.refusals import REFUSALS
@@ -50,7 +50,7 @@ def install(app: QuartTrio) -> None:
     @app.errorhandler(ServiceError)
     async def expected(error: ServiceError) -> Response:
         members: dict[str, Any] = {}
-        if isinstance(error, InvalidArgument) and error.fields:
+        if error.fields:
             members["errors"] = [{"field": each.field, "message": each.message} for each in error.fields]
         return problem(
             http_status(error.code), error.code, error.message, retry_after_s=error.retry_after_s, **members
