@@ -13,7 +13,7 @@ from tests.support.service import ServiceProcess
 
 @pytest.fixture(scope="module")
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """One for the module: as long as it is open, playwright has an event loop in this thread."""
+    """One for the module, whose tests can not be asynchronous themselves."""
     with opened(chromium(request.config.cache.mkdir("chromium"))) as running:
         yield running
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -77,13 +78,18 @@ def _apt_get(*arguments: str) -> bool:
 
 @contextmanager
 def opened(browser: Chromium) -> Iterator[Browser]:
-    """The browser, for the block."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=browser.executable, args=QUIET, env={**os.environ, **browser.environment}
-        )
-        yield running
-        running.close()
+    """The browser, for the block, in which playwright keeps an event loop in this thread."""
+    # Of asyncio's own: what trio-asyncio makes by default, once imported, can not be entered twice.
+    asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
+    try:
+        with sync_playwright() as playwright:
+            running = playwright.chromium.launch(
+                executable_path=browser.executable, args=QUIET, env={**os.environ, **browser.environment}
+            )
+            yield running
+            running.close()
+    finally:
+        asyncio.set_event_loop_policy(None)
 
 
 @contextmanager
