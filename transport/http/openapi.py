@@ -20,6 +20,7 @@ from domain.validation import ID_MAX, USERNAME
 from transport.errors import http_status
 from transport.http import schemas
 from transport.http.endpoint import Endpoint
+from transport.paging import CURSOR
 
 VERSION = "1.0"
 REF = "#/components/schemas/{name}"
@@ -58,7 +59,7 @@ TAKES_CREDENTIALS = {Operation.LOGIN_USER, Operation.RENEW_ACCESS}
 
 QUERY: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT},
-    "cursor": {"type": "string", "description": "From the page before", "pattern": "^[1-9][0-9]{0,17}$"},
+    "cursor": {"type": "string", "description": "From the page before", "pattern": CURSOR},
     "username": {"type": "string", "pattern": USERNAME},
     "email_id": {"type": "string"},
     "secret_code": {"type": "string"},
