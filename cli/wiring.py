@@ -239,7 +239,8 @@ def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcS
     others = [health.service, ReflectionV1(listed).service, ReflectionV1Alpha(listed).service]
     methods = methods_of(ours, ruled=True) | methods_of(others, ruled=False)
     pipeline = Pipeline(interceptors(service, metrics))
-    return GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline), health
+    server = GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline, tls=settings.grpc_tls)
+    return server, health
 
 
 def _transports(http: HttpServer, grpc: GrpcServer, settings: Settings) -> list[ChildSpec]:
