@@ -1,0 +1,34 @@
+"""What the descriptions of both versions have in common, and are put together from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+Json = dict[str, Any]
+
+IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The first outcome is replayed for 24 hours; the key belongs to the calling user",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
+REPLAYED: Json = {
+    "Idempotency-Replayed": {
+        "description": "Whether this is the outcome of an earlier request with the same key",
+        "schema": {"const": "true"},
+    }
+}
+
+
+class Parts(NamedTuple):
+    """One version's share of the document."""
+
+    tags: list[Json]
+    paths: dict[str, Json]
+    schemas: dict[str, Json]
+    responses: dict[str, Json]
+
+
+def schema_ref(name: str) -> Json:
+    """A reference to one of the document's schemas."""
+    return {"$ref": f"#/components/schemas/{name}"}
