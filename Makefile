@@ -7,7 +7,7 @@ TOOLS := $(VENV)/installed-tools
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--override overrides.txt --no-annotate --no-header -q
 
-.PHONY: help server test lint format postgres redis createdb dropdb migrateup migratedown proto release bench lock clean
+.PHONY: help server test lint format postgres redis createdb dropdb migrateup migratedown proto release docs bench lock clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,7 +18,7 @@ server: $(INSTALLED) ## run the service; starts its own PostgreSQL and Redis whe
 test: $(TOOLS) ## the whole test suite, against servers of its own
 	@$(BIN)/pytest
 
-lint: $(TOOLS) ## style, types, import rules, generated code, breaking changes, known vulnerabilities
+lint: $(TOOLS) ## style, types, import rules, generated code and documents, breaking changes, known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -27,6 +27,7 @@ lint: $(TOOLS) ## style, types, import rules, generated code, breaking changes, 
 	@$(BIN)/buf lint proto/descriptors.binpb --config proto/buf.yaml
 	@$(BIN)/buf format proto --diff --exit-code
 	@$(BIN)/python -m infra.released
+	@$(BIN)/python -m infra.docs --check
 	@$(BIN)/python -m infra.vulnerabilities
 
 format: $(TOOLS) ## put the code into the one format
@@ -57,6 +58,9 @@ proto: $(TOOLS) ## regenerate what is made from the .proto files
 
 release: $(TOOLS) ## take the API of now as released: what it has may not be taken back later
 	@$(BIN)/python -m infra.released --update
+
+docs: $(TOOLS) ## regenerate the documents that are drawn from the code
+	@$(BIN)/python -m infra.docs
 
 bench: $(TOOLS) ## measure beside the peer; writes docs/benchmarks.md
 	@$(BIN)/python -m bench.hot --write docs/benchmarks.md

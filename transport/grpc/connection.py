@@ -187,6 +187,11 @@ class GrpcConnection:
                 self._windows.unpark_all()
             case h2.events.PingReceived() | h2.events.PriorityUpdated() | h2.events.UnknownFrameReceived():
                 self._idle_frames.count()
+            case h2.events.ConnectionTerminated():
+                # To h2 that is the end, but what the client has asked for is still to be answered (RFC 9113 6.8).
+                self._h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
+                self._last_stream_id = self._h2.highest_inbound_stream_id
+                self._close_when_done()
             case h2.events.PingAckReceived():
                 if event.ping_data == DRAIN_PING:
                     self._drain_acknowledged.set()
