@@ -25,12 +25,13 @@ PRINTABLE = f"^[^{_CONTROLS}]*$"
 NAMED = f"^[{_BLANKS}]*[^{_CONTROLS}{_BLANKS}][^{_CONTROLS}]*$"
 """Printable, and not only blanks."""
 WITHOUT_NUL = r"^[^\x00]*$"
+KEY = r"^[\x20-\x7e]{1,255}$"
 
 _USERNAME, _PRINTABLE, _NAMED = re.compile(USERNAME), re.compile(PRINTABLE), re.compile(NAMED)
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL = re.compile(rf"[^@\s\x00-\x1f\x7f<>(),;:\\\"\[\]]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
 _ROLES = tuple(role.value for role in Role)
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_KEY = re.compile(KEY)
 
 
 def check(problems: Iterable[tuple[str, str | None]]) -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from domain.validation import KEY
+
 Json = dict[str, Any]
 
-IDEMPOTENCY_KEY: Json = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The first outcome is replayed for 24 hours; the key belongs to the calling user",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-}
+
 REPLAYED: Json = {
     "Idempotency-Replayed": {
         "description": "Whether this is the outcome of an earlier request with the same key",
         "schema": {"const": "true"},
     }
 }
+
+
+def idempotency_key(length_max: int = 255) -> Json:
+    """The header, as a parameter."""
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The first outcome is replayed for 24 hours; the key belongs to the calling user",
+        "schema": {"type": "string", "maxLength": length_max, "pattern": KEY},
+    }
 
 
 class Parts(NamedTuple):

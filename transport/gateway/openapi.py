@@ -9,10 +9,11 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from application.transfers import BATCH_KEY_MAX
 from domain.errors import Code
-from domain.policy import PUBLIC
+from domain.policy import PUBLIC, Operation
 from transport.docs.examples import EXAMPLES
-from transport.docs.parts import IDEMPOTENCY_KEY, REPLAYED, Json, Parts, schema_ref
+from transport.docs.parts import REPLAYED, Json, Parts, idempotency_key, schema_ref
 from transport.docs.statuses import TAKES_KEY, refusals
 from transport.gateway.bindings import WHOLE, Binding, bindings_of
 from transport.gateway.comments import first_sentence, read_comments
@@ -105,32 +106,36 @@ class _Described:
     def _parameters(self) -> list[Json]:
         in_path = [self._parameter(field, "path") for field in self._in_path.values()]
         if self._binding.body == WHOLE:
-            return [*in_path, IDEMPOTENCY_KEY] if self._kind in TAKES_KEY else in_path
+            key = (
+                idempotency_key(BATCH_KEY_MAX) if self._kind is Operation.BATCH_TRANSFERS else idempotency_key()
+            )
+            return [*in_path, key] if self._kind in TAKES_KEY else in_path
         named = [field for field in self._method.input_type.fields if field.name not in self._in_path]
         return in_path + [self._parameter(field, "query") for field in named]
 
     def _parameter(self, field: FieldDescriptor, place: str) -> Json:
-        schema = self._schemas.parameter(field)
-        described = {"name": field.json_name, "in": place, "schema": schema, **self._schemas.said_of(field)}
-        if place == "path" and schema["type"] == "string":
-            schema["minLength"] = 1
-        return {**described, "required": is_required(field), "example": self._example.request[field.name]}
+        described = {"name": field.json_name, "in": place, **self._schemas.parameter(field)}
+        if place == "path" and described["schema"]["type"] == "string":
+            described["schema"]["minLength"] = 1
+        if field.name in self._example.request:
+            described["example"] = self._example.request[field.name]
+        return {**described, "required": is_required(field)}
 
     def _body(self) -> Json:
         assert self._binding.body == WHOLE, "no request of ours has a part of itself as its body"
         kind = self._method.input_type
         fields = [field for field in kind.fields if field.name not in self._in_path]
-        asked = {
-            field.name: self._example.request[field.name]
-            for field in fields
-            if field.name in self._example.request
-        }
+        asked = self._example.request
+        example = self._binding.request_type(
+            **{name: asked[name] for name in asked.keys() - self._in_path.keys()}
+        )
         content = {
             "schema": self._schemas.body(kind, self._in_path),
-            "example": json_format.MessageToDict(self._binding.request_type(**asked)),
+            "example": json_format.MessageToDict(example),
         }
-        media_type = LINES if self._method.client_streaming else JSON
-        return {"required": any(map(is_required, fields)), "content": {media_type: content}}
+        if self._method.client_streaming:
+            return {"description": "A line for each message", "required": False, "content": {LINES: content}}
+        return {"required": any(map(is_required, fields)), "content": {JSON: content}}
 
     def _success(self) -> Json:
         schema, example = self._schemas.answer(self._method.output_type), document_of(self._example.v2)

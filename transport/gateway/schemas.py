@@ -38,17 +38,14 @@ class Schemas:
         return self._component(message, lambda: self._body(message, without))
 
     def parameter(self, field: FieldDescriptor) -> Json:
-        """A single value as it stands in a URL."""
+        """A single value as it stands in a URL, and what is said of it."""
         rules = field.GetOptions().Extensions[FIELD]
-        return _integer(field, rules) if field.type in INTEGERS else self._text(field, rules)
+        schema = _integer(field, rules) if field.type in INTEGERS else self._text(field, rules)
+        return self._described(field.full_name, {"schema": schema})
 
     def answer(self, message: Descriptor) -> Json:
         """A message as it is answered."""
         return self._component(message, lambda: self._answer(message))
-
-    def said_of(self, field: FieldDescriptor) -> Json:
-        """A field's comment, as a description."""
-        return self._described(field.full_name, {})
 
     def _component(self, message: Descriptor, make: Callable[[], Json]) -> Json:
         name = f"v2.{message.name}"

@@ -42,6 +42,7 @@ CHARACTERS = {validation.PRINTABLE: "printable characters", validation.NAMED: "p
 WORDS = {
     validation.USERNAME: "must be 3 to 32 characters of a-z, 0-9 and _",
     validation.WITHOUT_NUL: "must not contain NUL",
+    validation.KEY: "must be 1 to 255 printable characters",
     CURSOR: "must be one that a page returned",
 }
 
@@ -77,21 +78,28 @@ def integer_bounds(kind: str, rules: Any) -> tuple[int, int]:
 
 
 def _field(field: FieldDescriptor) -> Checker | None:
-    rules: validate_pb2.FieldRules = field.GetOptions().Extensions[FIELD]
-    check = (_repeated if field.is_repeated else _single)(rules, field.message_type)
+    check = _check(field.GetOptions().Extensions[FIELD], field.message_type, is_list=field.is_repeated)
     if check is None:
         return None
     name, may_be_unset = field.name, field.has_presence
-    may_be_zero = rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE
 
     def checker(message: Message) -> tuple[FieldError, ...]:
-        value = getattr(message, name)
-        if (may_be_zero and not value) or (may_be_unset and not message.HasField(name)):
+        if may_be_unset and not message.HasField(name):
             return ()
-        faults = check(value)
+        faults = check(getattr(message, name))
         return tuple(FieldError(name + where, words) for where, words in faults) if faults else ()
 
     return checker
+
+
+def _check(rules: validate_pb2.FieldRules, message: Descriptor | None, *, is_list: bool) -> Check | None:
+    """The check of a value that is set; `message` is its type, or its items', where that is one."""
+    if rules.ignore == validate_pb2.IGNORE_ALWAYS:
+        return None
+    check = _list(rules, message) if is_list else _single(rules, message)
+    if check is None or rules.ignore != validate_pb2.IGNORE_IF_ZERO_VALUE:
+        return check
+    return lambda value: check(value) if value else ()
 
 
 def _single(rules: validate_pb2.FieldRules, message: Descriptor | None) -> Check | None:
@@ -107,13 +115,12 @@ def _single(rules: validate_pb2.FieldRules, message: Descriptor | None) -> Check
     return lambda value: tuple((f".{error.field}", error.message) for error in checker(value))
 
 
-def _repeated(rules: validate_pb2.FieldRules, message: Descriptor | None) -> Check | None:
+def _list(rules: validate_pb2.FieldRules, message: Descriptor | None) -> Check | None:
     _understand(rules, "ignore", "repeated")
     _understand(rules.repeated, "min_items", "max_items", "items")
     low, high = _bounds(rules.repeated, "items")
     size = None if (low, high) == (0, None) else _first_of([_length_test(low, high, "")])
-    _understand(rules.repeated.items, *RANGES, "string")
-    item = _single(rules.repeated.items, message)
+    item = _check(rules.repeated.items, message, is_list=False)
     if item is None:
         return size
     if message is not None and message.GetOptions().map_entry:

@@ -17,7 +17,7 @@ from domain.errors import Code, FieldError
 from domain.policy import PUBLIC, Operation
 from domain.validation import ID_MAX, USERNAME
 from transport.docs.examples import EXAMPLES
-from transport.docs.parts import IDEMPOTENCY_KEY, REPLAYED, Json, Parts, schema_ref
+from transport.docs.parts import REPLAYED, Json, Parts, idempotency_key, schema_ref
 from transport.docs.statuses import refusals
 from transport.errors import http_status
 from transport.http import schemas
@@ -91,7 +91,7 @@ def describe(endpoints: Iterable[Endpoint], currencies: Iterable[str]) -> Parts:
         paths[probe] = {
             "get": {"operationId": probe[1:], "tags": [PROBES], "security": [], "responses": responses}
         }
-    types = {kind for each in described for kind in (each.takes, each.gives) if kind is not None}
+    types = dict.fromkeys(kind for each in described for kind in (each.takes, each.gives) if kind is not None)
     _, components = msgspec.json.schema_components([*types, schemas.Status, Problem], ref_template=REF)
     for kind in types:
         if issubclass(kind, schemas.Request) and "currency" in components[kind.__name__]["properties"]:
@@ -132,21 +132,20 @@ def _body(endpoint: Endpoint) -> Json:
 
 def _parameters(endpoint: Endpoint) -> list[Json]:
     asked = EXAMPLES[endpoint.operation].request
-    named = re.findall(r"<(?:\w+:)?(\w+)>", endpoint.path)
-    parameters = [
+    parameters: list[Json] = [
         {
             "name": name,
             "in": "path",
             "required": True,
             "schema": PATH[name],
-            "example": asked[name] if name in asked else asked["id"],
+            "example": asked.get(name, asked.get("id")),
         }
-        for name in named
+        for name in re.findall(r"<(?:\w+:)?(\w+)>", endpoint.path)
     ]
-    parameters += [
-        {"name": name, "in": "query", "schema": QUERY[name], "example": asked[name]} for name in endpoint.query
-    ]
-    return [*parameters, IDEMPOTENCY_KEY] if endpoint.moves_money else parameters
+    for name in endpoint.query:
+        example = {"example": asked[name]} if name in asked else {}
+        parameters.append({"name": name, "in": "query", "schema": QUERY[name], **example})
+    return [*parameters, idempotency_key()] if endpoint.moves_money else parameters
 
 
 def _refusals(endpoint: Endpoint) -> set[int]:

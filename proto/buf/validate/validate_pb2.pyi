@@ -12,8 +12,10 @@ class Ignore(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     IGNORE_UNSPECIFIED: _ClassVar[Ignore]
     IGNORE_IF_ZERO_VALUE: _ClassVar[Ignore]
+    IGNORE_ALWAYS: _ClassVar[Ignore]
 IGNORE_UNSPECIFIED: Ignore
 IGNORE_IF_ZERO_VALUE: Ignore
+IGNORE_ALWAYS: Ignore
 FIELD_FIELD_NUMBER: _ClassVar[int]
 field: _descriptor.FieldDescriptor
 

@@ -57,6 +57,10 @@ RULED = [
     (ledger.CreateTransferRequest, "from_account_id", validation.identifier),
     (ledger.CreateTransferRequest, "to_account_id", validation.identifier),
     (ledger.CreateTransferRequest, "amount", validation.amount),
+    (ledger.TransferOrder, "from_account_id", validation.identifier),
+    (ledger.TransferOrder, "to_account_id", validation.identifier),
+    (ledger.TransferOrder, "amount", validation.amount),
+    (ledger.TransferOrder, "idempotency_key", lambda key: validation.idempotency_key(key) if key else None),
 ]
 KNOWN_TO_THE_DOMAIN_ALONE = {
     # Which passwords are common; what an address of a mail may not be besides what HTML calls one.
@@ -64,7 +68,7 @@ KNOWN_TO_THE_DOMAIN_ALONE = {
     "email": {"must be an email address"},
 }
 # Of requests as such, and of nothing that the domain knows.
-RULED_BY_THE_FILE_ALONE = {"transfers", "reference", "after_seq"}
+RULED_BY_THE_FILE_ALONE = {"transfers", "transfer", "reference", "after_seq"}
 
 
 def our_findings(message):
@@ -83,7 +87,9 @@ def their_findings(message):
     }
 
 
-@pytest.mark.parametrize("message_type", REQUEST_TYPES, ids=lambda message: message.name)
+@pytest.mark.parametrize(
+    "message_type", [*REQUEST_TYPES, ledger.TransferOrder.DESCRIPTOR], ids=lambda message: message.name
+)
 @given(data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_the_official_library_refuses_the_same_fields(message_type, data):
@@ -108,7 +114,7 @@ def test_every_rule_is_compared_with_the_domain():
     compared = {(message_type.DESCRIPTOR.name, name) for message_type, name, _ in RULED}
     ruled = {
         (message.name, field.name)
-        for message in REQUEST_TYPES
+        for message in [*REQUEST_TYPES, ledger.TransferOrder.DESCRIPTOR]
         for field in message.fields
         if "buf.validate.field" in str(field.GetOptions()) and field.name not in RULED_BY_THE_FILE_ALONE
     }
