@@ -101,7 +101,7 @@ class Way:
         code, replayed, places, body = self._ask(name, headers, fields)
         if code == "invalid_argument" or (code == OK and name in WORDLESS):
             body = {}  # which fields are bad is told apart from the words
-        body = _unwrapped(body)
+        body = _snaked(_unwrapped(body))
         self.told.append(Told(code, replayed, tuple(sorted(places)), self._placeheld(body)))
         return body
 
@@ -187,7 +187,7 @@ class Way:
 
     def _placeheld(self, value: Any, field: str = "") -> Any:
         if isinstance(value, Mapping):
-            return {_snake(name): self._placeheld(each, _snake(name)) for name, each in sorted(value.items())}
+            return {name: self._placeheld(each, name) for name, each in sorted(value.items())}
         if isinstance(value, list):
             return [self._placeheld(each, field) for each in value]
         if value in (None, ""):
@@ -230,6 +230,12 @@ def _places(trailers: Mapping[str, Any]) -> list[str]:
 
 def _unwrapped(body: dict[str, Any]) -> dict[str, Any]:
     return next(iter(body.values())) if len(body) == 1 and body.keys() <= WRAPPED else body
+
+
+def _snaked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_snake(name): _snaked(each) for name, each in value.items()}
+    return [_snaked(each) for each in value] if isinstance(value, list) else value
 
 
 def _snake(name: str) -> str:
