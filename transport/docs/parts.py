@@ -17,7 +17,10 @@ REPLAYED: Json = {
 }
 
 
-def idempotency_key(length_max: int = 255) -> Json:
+KEY_MAX = 255
+
+
+def idempotency_key(length_max: int = KEY_MAX) -> Json:
     """The header, as a parameter."""
     return {
         "name": "Idempotency-Key",
