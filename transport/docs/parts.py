@@ -8,16 +8,13 @@ from domain.validation import KEY
 
 Json = dict[str, Any]
 
-
+KEY_MAX = 255
 REPLAYED: Json = {
     "Idempotency-Replayed": {
         "description": "Whether this is the outcome of an earlier request with the same key",
         "schema": {"const": "true"},
     }
 }
-
-
-KEY_MAX = 255
 
 
 def idempotency_key(length_max: int = KEY_MAX) -> Json:
