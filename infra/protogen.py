@@ -13,7 +13,9 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet, SourceCodeInfo
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 from grpc_tools import protoc
 
 # purerpc 0.8 names an event that h2 4 renamed; the plugin imports all of purerpc (docs/decisions/0003).
@@ -72,12 +74,20 @@ def _protoc(root: Path, options: list[str], sources: list[Path]) -> None:
 
 
 def _documented(descriptors: bytes) -> bytes:
-    """Of the source positions only our comments: the rest is five times as large as what it describes."""
-    files = FileDescriptorSet.FromString(descriptors)
+    """Of the source positions only our comments: the rest is five times as large as what it describes.
+
+    Options are extensions; in a pool that has none they are written as they were read, whatever else is imported.
+    """
+    pool = DescriptorPool()
+    pool.AddSerializedFile(descriptor_pb2.DESCRIPTOR.serialized_pb)
+    files = GetMessageClass(pool.FindMessageTypeByName("google.protobuf.FileDescriptorSet")).FromString(
+        descriptors
+    )
     for file in files.file:
         ours = file.source_code_info.location if file.name.startswith(SERVED) else ()
         commented = [each for each in ours if each.leading_comments or each.trailing_comments]
-        file.source_code_info.CopyFrom(SourceCodeInfo(location=commented))
+        file.source_code_info.ClearField("location")
+        file.source_code_info.location.extend(commented)
     return files.SerializeToString(deterministic=True)
 
 

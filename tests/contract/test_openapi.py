@@ -21,7 +21,7 @@ from tests.attacks.clients import mailed
 from tests.support.openapi import OPERATIONS, Operation, content_of, described, problems
 from tests.support.service import PASSWORD, ROOT, ServiceProcess, open_accounts
 
-EXAMPLES = 10
+EXAMPLES = 15
 SEED = int(os.environ.get("SCHEMATHESIS_SEED", 20261124))
 TRIED = [name for name in OPERATIONS if name not in ("healthz", "readyz")]
 ENDLESS = ["Ledger_WatchAccount"]

@@ -97,6 +97,18 @@ def test_the_example_of_an_answer_is_a_good_one(name):
         assert problems(content["schema"], content["example"]) == []
 
 
+def test_the_examples_of_failures_are_good_ones():
+    responses = DOCUMENT["components"]["responses"]
+    shown = {}
+    for name, response in responses.items():
+        _, content = content_of(response)
+        if "example" in content:
+            shown[name] = content["example"]
+            assert problems(content["schema"], content["example"]) == []
+    assert shown.keys() == {f"v2.{status}" for status in (400, 401, 403, 404, 409, 429, 503, 504)}
+    assert shown["v2.400"]["details"][0]["fieldViolations"][0]["field"] == "amount"
+
+
 def test_an_example_that_is_wrong_would_be_seen():
     _, content = content_of(OPERATIONS["Ledger_CreateTransfer"].described["requestBody"])
     for wrong in ({"amount": 0}, {"amount": "0"}, {"currency": "XXX"}, {"toAccountId": None}, {"memo": "x"}):

@@ -8,7 +8,7 @@ from domain.validation import KEY
 
 Json = dict[str, Any]
 
-
+KEY_MAX = 255
 REPLAYED: Json = {
     "Idempotency-Replayed": {
         "description": "Whether this is the outcome of an earlier request with the same key",
@@ -17,7 +17,7 @@ REPLAYED: Json = {
 }
 
 
-def idempotency_key(length_max: int = 255) -> Json:
+def idempotency_key(length_max: int = KEY_MAX) -> Json:
     """The header, as a parameter."""
     return {
         "name": "Idempotency-Key",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from http import HTTPStatus
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from application.transfers import BATCH_KEY_MAX
-from domain.errors import Code
 from domain.policy import PUBLIC, Operation
 from transport.docs.examples import EXAMPLES
-from transport.docs.parts import REPLAYED, Json, Parts, idempotency_key, schema_ref
+from transport.docs.parts import KEY_MAX, REPLAYED, Json, Parts, idempotency_key, schema_ref
 from transport.docs.statuses import TAKES_KEY, refusals
 from transport.gateway.bindings import WHOLE, Binding, bindings_of
 from transport.gateway.comments import first_sentence, read_comments
+from transport.gateway.failures import STATUS, STATUS_SCHEMA, failure_ref, failures
 from transport.gateway.messages import document_of
 from transport.gateway.schemas import Schemas, is_required
 from transport.grpc.methods import operation_of
@@ -24,21 +23,6 @@ from transport.grpc.methods import operation_of
 from proto.transactions.v2 import identity_pb2, ledger_pb2  # isort: skip
 
 JSON, LINES = "application/json", "application/x-ndjson"
-STATUS = "google.rpc.Status"
-STATUS_SCHEMA: Json = {
-    "type": "object",
-    "description": "Why a call failed; its stable code is in the header `Error-Code`.",
-    "properties": {
-        "code": {"type": "integer", "format": "int32", "description": "gRPC's number of the failure."},
-        "message": {"type": "string", "description": "For people, in English."},
-        "details": {
-            "type": "array",
-            "description": "`google.rpc.BadRequest` has the bad fields, `google.rpc.RetryInfo` when to come back.",
-            "items": {"type": "object", "properties": {"@type": {"type": "string"}}, "required": ["@type"]},
-        },
-    },
-    "required": ["code", "message", "details"],
-}
 
 
 def describe(currencies: Collection[str]) -> Parts:
@@ -46,6 +30,7 @@ def describe(currencies: Collection[str]) -> Parts:
     comments = read_comments()
     schemas = Schemas(comments, currencies)
     parts = Parts([], {}, schemas.components, {})
+    refused: set[int] = set()
     for service in _services():
         parts.tags.append({"name": f"v2 {service.name}", "description": comments[service.full_name]})
         for method in service.methods:
@@ -53,7 +38,8 @@ def describe(currencies: Collection[str]) -> Parts:
                 described = _Described(method, binding, schemas, comments[method.full_name])
                 path = parts.paths.setdefault(described.path, {})
                 path[binding.http_method.lower()] = described.operation()
-                parts.responses.update((_name(status), _failure(status)) for status in described.refusals)
+                refused |= described.refusals
+    parts.responses.update(failures(refused))
     schemas.components[STATUS] = STATUS_SCHEMA
     return parts
 
@@ -64,7 +50,7 @@ def _services() -> Iterator[ServiceDescriptor]:
 
 
 class _Described:
-    """One way to call a method; `path` and `refusals` are its own, and the statuses of what goes wrong."""
+    """One way to call a method: its `path`, and `refusals`, the statuses of what goes wrong."""
 
     def __init__(self, method: MethodDescriptor, binding: Binding, schemas: Schemas, comment: str) -> None:
         self._method = method
@@ -73,6 +59,8 @@ class _Described:
         self._comment = comment
         self._kind = operation_of(method.name)
         self._example = EXAMPLES[self._kind]
+        assert binding.body in ("", WHOLE), "no request of ours has a part of itself as its body"
+        assert binding.response_body == WHOLE, "no answer of ours is a part of itself"
         self._in_path = {fields[-1].name: fields[-1] for _, fields in binding.paths}
         self.path = _path(binding)
         self.refusals = self._refusals()
@@ -90,7 +78,7 @@ class _Described:
         if self._comment != f"{described['summary']}.":
             described["description"] = self._comment
         for status in sorted(self.refusals):
-            described["responses"][str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
+            described["responses"][str(status)] = failure_ref(status)
         if self._binding.body:
             described["requestBody"] = self._body()
         if self._kind in PUBLIC:
@@ -98,18 +86,17 @@ class _Described:
         return described
 
     def _refusals(self) -> set[int]:
-        """What is no business of the bank's may always be wrong with a path, a query or a body."""
         has_body = bool(self._binding.body)
         statuses = refusals(self._kind, has_body=has_body, names_something=bool(self._in_path))
-        return statuses | {400} | ({415} if has_body else set())
+        return statuses | {400} | ({415} if has_body else set())  # a path or a query may always be malformed
 
     def _parameters(self) -> list[Json]:
         in_path = [self._parameter(field, "path") for field in self._in_path.values()]
+        if self._kind in TAKES_KEY:
+            longest = BATCH_KEY_MAX if self._kind is Operation.BATCH_TRANSFERS else KEY_MAX
+            return [*in_path, idempotency_key(longest)]
         if self._binding.body == WHOLE:
-            key = (
-                idempotency_key(BATCH_KEY_MAX) if self._kind is Operation.BATCH_TRANSFERS else idempotency_key()
-            )
-            return [*in_path, key] if self._kind in TAKES_KEY else in_path
+            return in_path
         named = [field for field in self._method.input_type.fields if field.name not in self._in_path]
         return in_path + [self._parameter(field, "query") for field in named]
 
@@ -122,7 +109,6 @@ class _Described:
         return {**described, "required": is_required(field)}
 
     def _body(self) -> Json:
-        assert self._binding.body == WHOLE, "no request of ours has a part of itself as its body"
         kind = self._method.input_type
         fields = [field for field in kind.fields if field.name not in self._in_path]
         asked = self._example.request
@@ -153,18 +139,3 @@ def _path(binding: Binding) -> str:
     for variable, fields in binding.paths:
         parts[variable.start : variable.end] = [f"{{{fields[-1].json_name}}}"]
     return "/" + "/".join(parts) + (f":{template.verb}" if template.verb else "")
-
-
-def _name(status: int) -> str:
-    return f"v2.{status}"
-
-
-def _failure(status: int) -> Json:
-    headers: Json = {"Error-Code": {"schema": {"enum": [code.value for code in Code]}}}
-    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        headers["Retry-After"] = {"description": "Seconds", "schema": {"type": "integer"}}
-    return {
-        "description": HTTPStatus(status).phrase,
-        "headers": headers,
-        "content": {JSON: {"schema": schema_ref(STATUS)}},
-    }

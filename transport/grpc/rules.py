@@ -8,7 +8,8 @@ let clients know beforehand, and let a bad request fail early.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -29,6 +30,8 @@ Faults = tuple[tuple[str, str], ...]
 Check = Callable[[Any], Faults]
 Test = tuple[Callable[[Any], object], str]
 """What must be true of a value, and what is said where it is not."""
+Problem = Callable[[Any], str | None]
+"""What is wrong with a value, as `domain.validation` says it."""
 
 FIELD: Any = validate_pb2.field
 RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
@@ -47,12 +50,34 @@ WORDS = {
 }
 
 
-def compile_rules(message: Descriptor) -> Checker | None:
+NOTHING: Mapping[str, Problem] = {}
+
+
+def beyond_rules(currencies: Collection[str]) -> Mapping[str, Problem]:
+    """What no rule can say, by the full names of fields: so that a request is told of all its bad fields at once."""
+    currency = partial(validation.currency, allowed=currencies)
+    problems: dict[str, Problem] = {
+        "CreateUserRequest.password": validation.password,
+        "CreateUserRequest.email": validation.email,
+        "UpdateUserRequest.password": validation.password,
+        "UpdateUserRequest.email": validation.email,
+        "ResendVerificationRequest.email": validation.email,
+        "RequestPasswordResetRequest.email": validation.email,
+        "ConfirmPasswordResetRequest.password": validation.password,
+        "CreateAccountRequest.currency": currency,
+        "CreateTransferRequest.currency": currency,
+    }
+    return {f"transactions.v2.{name}": problem for name, problem in problems.items()}
+
+
+def compile_rules(message: Descriptor, beyond: Mapping[str, Problem] = NOTHING) -> Checker | None:
     """A check of messages of this type, or None where nothing is asked of them.
 
-    Raises ValueError for a rule that is not understood here.
+    Of its own fields it also says what is wrong `beyond` the rules. Raises ValueError for a rule that is not
+    understood here.
     """
-    checks = [check for check in map(_field, message.fields) if check is not None]
+    fields = [_field(field, beyond.get(field.full_name)) for field in message.fields]
+    checks = [check for check in fields if check is not None]
     if not checks:
         return None
 
@@ -77,8 +102,10 @@ def integer_bounds(kind: str, rules: Any) -> tuple[int, int]:
     return low, rules.lte if rules.HasField("lte") else high
 
 
-def _field(field: FieldDescriptor) -> Checker | None:
+def _field(field: FieldDescriptor, beyond: Problem | None) -> Checker | None:
     check = _check(field.GetOptions().Extensions[FIELD], field.message_type, is_list=field.is_repeated)
+    if beyond is not None:
+        check = _and_then(check, beyond)
     if check is None:
         return None
     name, may_be_unset = field.name, field.has_presence
@@ -90,6 +117,15 @@ def _field(field: FieldDescriptor) -> Checker | None:
         return tuple(FieldError(name + where, words) for where, words in faults) if faults else ()
 
     return checker
+
+
+def _and_then(check: Check | None, beyond: Problem) -> Check:
+    def both(value: Any) -> Faults:
+        faults = check(value) if check is not None else ()
+        words = None if faults else beyond(value)
+        return faults if words is None else (("", words),)
+
+    return both
 
 
 def _check(rules: validate_pb2.FieldRules, message: Descriptor | None, *, is_list: bool) -> Check | None:
