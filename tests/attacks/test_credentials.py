@@ -75,6 +75,23 @@ def test_rules_of_passwords(ask, password, code):
     assert code == OK or "password" in str(answer.body)
 
 
+@pytest.mark.parametrize(
+    "passwords",
+    [
+        ["87654321", "987654321", "0123456789", "123123123"],
+        ["00000000", "88888888", "1111111111", "aaaaaaaa"],
+        ["abcdefgh", "qwertyuiop", "1q2w3e4r5t"],
+        ["chocolate", "facebook", "basketball", "Victoria", "nicholas", "ALEXANDER"],
+    ],
+    ids=["sequences", "repeats", "keyboard", "words and names"],
+)
+def test_passwords_that_everybody_chooses_are_refused(ask, passwords):
+    for password in passwords:
+        answer = ask("CreateUser", **new_user(password=password))
+        assert answer.code == "invalid_argument", password
+        assert "most common" in str(answer.body)
+
+
 def test_a_password_is_neither_cut_nor_normalised(asked, ask):
     secret = LONG[:-2] + "é!"
     fields = new_user(password=secret)
