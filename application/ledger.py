@@ -128,7 +128,7 @@ class Ledger:
         key: str | None = None,
         deadline: float = math.inf,
     ) -> Outcome:
-        """Money in, from the currency's settlement account; bankers only."""
+        """Money in, from the currency's settlement account; verified bankers only."""
         return await self._move_bank_money(principal, Operation.DEPOSIT, account_id, amount, key, deadline)
 
     async def withdraw(
@@ -140,7 +140,7 @@ class Ledger:
         key: str | None = None,
         deadline: float = math.inf,
     ) -> Outcome:
-        """Money out, to the currency's settlement account; bankers only."""
+        """Money out, to the currency's settlement account; verified bankers only."""
         return await self._move_bank_money(principal, Operation.WITHDRAW, account_id, amount, key, deadline)
 
     async def _move_bank_money(
@@ -154,6 +154,7 @@ class Ledger:
     ) -> Outcome:
         scope = check(principal, operation)
         validation.check((("amount", validation.amount(amount)), key_problem(key)))
+        await self._verified.check(principal.username)
         account = await self._readable(principal, scope, account_id)
         if account.owner is None:
             raise NotFound("account")
