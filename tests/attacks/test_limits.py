@@ -19,19 +19,21 @@ from application.throttle import (
     LOGINS_OF_ACCOUNT,
     LOGINS_OF_ACCOUNT_HERE,
     MAILS,
-    MAILS_TO,
     PASSWORDS,
     REGISTRATIONS,
     RESETS,
+    RESETS_TO,
+    VERIFICATIONS_TO,
 )
 from persistence.rate_limits import Limit, Try
-from tests.attacks.asking import OK, RESET, Answer, Asking, asking
+from tests.attacks.asking import OK, RESET, VERIFY, Answer, Asking, asking
 from tests.support.service import PASSWORD, ServiceProcess
 
 PROXY, STRANGER = "127.0.0.1", "127.0.0.2"
 TRIES_MAX = 260
 """More than twice the highest limit: what Redis counts and what the process counts while Redis is slow."""
 OTHER_PASSWORD = "another horse entirely"
+LINKS_TO = {"RequestPasswordReset": RESETS_TO, "ResendVerification": VERIFICATIONS_TO}
 _numbers = count(1)
 
 
@@ -109,14 +111,41 @@ def test_guessing_one_account_is_limited_and_its_owner_gets_in_where_he_has_been
 
 def test_an_owner_under_attack_gets_in_at_a_new_address_after_a_reset_by_mail(asked, ask):
     owner, new = asked.user(), address()
+    email, here = f"{owner}@example.com", seen_by_proxy(new)
     spent(asked, LOGINS_OF_ACCOUNT, owner, left=0)
     assert until_limited(lambda: guess(ask, owner, new)) < TRIES_MAX
-    here = seen_by_proxy(new)
-    assert asked.http("RequestPasswordReset", email=f"{owner}@example.com", headers=here).code == OK
-    carried = asked.secret(f"{owner}@example.com", RESET)
-    assert asked.http("ConfirmPasswordReset", **carried, password=OTHER_PASSWORD, headers=here).code == OK
+
+    def request(where: str) -> Answer:
+        return ask("RequestPasswordReset", email=email, headers=seen_by_proxy(where))
+
+    # The attacker asks too, until nobody can any more: then there is a link that is good for as long as that.
+    sent = until_limited(lambda: request(address()), OK)
+    sent += until_limited(lambda: request(new), OK)
+    carried = asked.secret(email, RESET, number=sent)
+    assert ask("ConfirmPasswordReset", **carried, password=OTHER_PASSWORD, headers=here).code == OK
     assert enter(ask, owner, new, OTHER_PASSWORD).code == OK
     assert until_limited(lambda: guess(ask, owner, address())) < TRIES_MAX  # the attack goes on in vain
+
+
+def test_an_owner_is_known_in_the_whole_of_an_ipv6_network(asked, ask):
+    owner, network = asked.user(), f"2001:db8:{next(_numbers):x}"
+    assert enter(ask, owner, f"{network}::1").code == OK
+    spent(asked, LOGINS_OF_ACCOUNT, owner, left=0)
+    assert until_limited(lambda: guess(ask, owner, address())) < TRIES_MAX
+    assert enter(ask, owner, f"{network}::2:3").code == OK
+
+
+def test_who_asks_in_vain_for_what_is_taken_keeps_no_link_from_its_owner(asked, ask):
+    owner, other = asked.user(verified=False), asked.user()
+    email, token = f"{owner}@example.com", asked.token(other)
+    fields = {"password": PASSWORD, "full_name": "C", "email": email}
+    for number in range(2 * VERIFICATIONS_TO.tries):
+        where = seen_by_proxy(address())
+        assert ask("CreateUser", username=f"{owner}_{number}", **fields, headers=where).code == "already_exists"
+        changed = ask("UpdateUser", token, username=other, email=email, headers=where)
+        assert changed.code == "already_exists"
+    assert ask("ResendVerification", email=email, headers=seen_by_proxy(address())).code == OK
+    assert len(asked.mails(email, VERIFY, number=2)) == 2
 
 
 def test_guessing_many_accounts_from_one_address_is_limited(asked, ask):
@@ -215,26 +244,27 @@ def test_registrations_from_one_address_are_limited(asked, ask):
     assert register(address()).code == OK
 
 
-@pytest.mark.parametrize("name", ["RequestPasswordReset", "ResendVerification"])
+@pytest.mark.parametrize("name", LINKS_TO)
 @pytest.mark.parametrize("known", [True, False])
-def test_mails_to_one_recipient_are_limited_whether_known_or_not(asked, name, known):
+def test_mails_to_one_recipient_are_limited_whether_known_or_not(asked, ask, name, known):
     victim = asked.user(verified=False) if known else f"unknown_{next(_numbers)}"
     already = 1 if known else 0  # the first mail was the registration's
     spelt = (f"{victim}@example.com", f"{victim.upper()}@EXAMPLE.com")
     numbers = count()
     done = until_limited(
-        lambda: asked.http(name, email=spelt[next(numbers) % 2], headers=seen_by_proxy(address())), OK
+        lambda: ask(name, email=spelt[next(numbers) % 2], headers=seen_by_proxy(address())), OK
     )
-    assert done >= MAILS_TO.tries - already
+    assert done >= LINKS_TO[name].tries - already
 
 
-@pytest.mark.parametrize("name", ["RequestPasswordReset", "ResendVerification"])
-def test_mails_that_one_address_asks_for_are_limited(asked, name):
+@pytest.mark.parametrize("name", LINKS_TO)
+def test_mails_that_one_address_asks_for_are_limited(asked, ask, name):
     asker, numbers = address(), count()
     spent(asked, MAILS, asker, left=5)
 
     def attempt() -> Answer:
-        return asked.http(name, email=f"{name}{next(numbers)}@example.com", headers=seen_by_proxy(asker))
+        email = f"{name}{next(numbers)}_{asker}@example.com"
+        return ask(name, email=email, headers=seen_by_proxy(asker))
 
     assert until_limited(attempt, OK) >= 5
 
@@ -262,14 +292,12 @@ def test_changes_of_password_are_limited_for_each_brings_a_mail(asked, ask):
     assert until_limited(attempt, OK) >= 2
 
 
-def test_codes_are_not_guessed_for_long(asked):
+def test_codes_are_not_guessed_for_long(asked, ask):
     attacker = address()
     spent(asked, RESETS, attacker, left=2)
     guessed = {"reset_id": "00000000-0000-4000-8000-000000000000", "secret_code": "x" * 43}
 
     def attempt() -> Answer:
-        return asked.http(
-            "ConfirmPasswordReset", **guessed, password=OTHER_PASSWORD, headers=seen_by_proxy(attacker)
-        )
+        return ask("ConfirmPasswordReset", **guessed, password=OTHER_PASSWORD, headers=seen_by_proxy(attacker))
 
     assert until_limited(attempt, "not_found") >= 2
