@@ -93,11 +93,20 @@ class Ledger:
             raise NotFound("account")
         return account
 
-    async def list_accounts(self, principal: Principal, *, after_id: int, limit: int) -> list[Account]:
-        """The caller's accounts, oldest first."""
-        check(principal, Operation.LIST_ACCOUNTS)
+    async def list_accounts(
+        self, principal: Principal, *, owner: str | None, after_id: int, limit: int
+    ) -> list[Account]:
+        """One owner's accounts, oldest first; without an owner the caller's, or everybody's for staff that may
+        read them. Raises InvalidArgument, and NotFound for an owner whose accounts are not the caller's to read.
+        """
+        if check(principal, Operation.LIST_ACCOUNTS) is not Scope.ANY:
+            if owner not in (None, principal.username):
+                raise NotFound("user")
+            owner = principal.username
+        elif owner is not None:
+            validation.check((("owner", validation.username(owner)),))
         async with self._pool.connection() as connection:
-            return await accounts.list_accounts(connection, principal.username, after_id=after_id, limit=limit)
+            return await accounts.list_accounts(connection, owner, after_id=after_id, limit=limit)
 
     async def list_entries(
         self, principal: Principal, account_id: int, *, before_seq: int = SEQ_BEYOND_ALL, limit: int

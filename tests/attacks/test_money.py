@@ -9,6 +9,7 @@ from statistics import median
 import psycopg
 import pytest
 
+from domain.policy import Role
 from tests.attacks.asking import OK, Asking, request_type
 from tests.support.service import PASSWORD, open_accounts
 
@@ -141,6 +142,23 @@ def test_somebody_elses_transfer_and_name_are_as_such_that_are_not_there(asked, 
         answers = [ask(method, alice.token, **fields) for fields in (there, missing)]
         assert answers[0].code == "not_found"
         assert answers[0].told == answers[1].told
+
+
+@pytest.mark.parametrize("role", Role)
+def test_who_reads_everything_lists_everybodys_accounts_and_nobody_else_does(asked, ask, alice, bob, role):
+    staff = asked.staff(role)
+
+    def listed(token: str, **of: object) -> list[int] | str:
+        answer = ask("ListAccounts", token, **of)
+        return [int(item["id"]) for item in answer.body["items"]] if answer.code == OK else answer.code
+
+    before_bobs = {"cursor": str(bob.accounts[0] - 1), "limit": 2}
+    reads = role in (Role.BANKER, Role.AUDITOR)
+    assert listed(staff, **before_bobs) == (bob.accounts if reads else [])
+    assert listed(staff, owner=alice.name, limit=2) == (alice.accounts if reads else "not_found")
+    assert listed(staff, owner="nobody_has_this") == ([] if reads else "not_found")
+    assert listed(alice.token, limit=2) == listed(alice.token, owner=alice.name, limit=2) == alice.accounts
+    assert set(listed(alice.token, **before_bobs)).isdisjoint(bob.accounts)
 
 
 def _session(asked: Asking, person: Person) -> str:

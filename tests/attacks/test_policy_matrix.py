@@ -39,7 +39,6 @@ PAGES = {"healthz", "readyz", "show_metrics", "ask_for_password", "take_password
 PAGES |= {"docs.swagger", "docs.schema", "docs.asset", "docs.favicon"}
 NOT_ABOUT_ANYTHING_OF_ANYBODY = {
     Operation.CREATE_ACCOUNT,
-    Operation.LIST_ACCOUNTS,
     Operation.LIST_SESSIONS,
     Operation.LOGOUT_USER,
     Operation.LIST_SECURITY_EVENTS,
@@ -94,7 +93,9 @@ def requests(of: Person, target: int) -> dict[Operation, Request]:
         Operation.GET_ACCOUNT: Request(
             ("GET", f"/v1/accounts/{of.account}", None), ledger_pb2.GetAccountRequest(id=of.account)
         ),
-        Operation.LIST_ACCOUNTS: Request(("GET", "/v1/accounts", None), ledger_pb2.ListAccountsRequest()),
+        Operation.LIST_ACCOUNTS: Request(
+            ("GET", f"/v1/accounts?owner={of.name}", None), ledger_pb2.ListAccountsRequest(owner=of.name)
+        ),
         Operation.LIST_ENTRIES: Request(
             ("GET", f"/v1/accounts/{of.account}/entries", None),
             ledger_pb2.ListEntriesRequest(account_id=of.account),

@@ -41,7 +41,7 @@ SUMMARIES = {
     Operation.LIST_SECURITY_EVENTS: "List what happened to users' identities, newest first",
     Operation.CREATE_ACCOUNT: "Open an account",
     Operation.GET_ACCOUNT: "Read an account",
-    Operation.LIST_ACCOUNTS: "List the caller's accounts, oldest first",
+    Operation.LIST_ACCOUNTS: "List the caller's accounts, or for staff one owner's or all, oldest first",
     Operation.LIST_ENTRIES: "List an account's entries, newest first",
     Operation.DEPOSIT: "Bring money in; bankers only",
     Operation.WITHDRAW: "Take money out; bankers only",
@@ -51,6 +51,7 @@ SUMMARIES = {
 ABOUT_WHAT_MAY_NOT_BE_THERE = {
     Operation.VERIFY_EMAIL,
     Operation.CONFIRM_PASSWORD_RESET,
+    Operation.LIST_ACCOUNTS,
     Operation.CREATE_TRANSFER,
 }
 MAY_BE_TAKEN = {Operation.CREATE_USER, Operation.UPDATE_USER}
@@ -60,6 +61,7 @@ QUERY: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT},
     "cursor": {"type": "string", "description": "From the page before", "pattern": "^[1-9][0-9]{0,17}$"},
     "username": {"type": "string", "pattern": USERNAME},
+    "owner": {"type": "string", "pattern": USERNAME},
     "email_id": {"type": "string"},
     "secret_code": {"type": "string"},
 }

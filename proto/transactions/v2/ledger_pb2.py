@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from proto.transactions.v2 import types_pb2 as transactions_dot_v2_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctransactions/v2/ledger.proto\x12\x0ftransactions.v2\x1a\x1cgoogle/api/annotations.proto\x1a\x1btransactions/v2/types.proto\"6\n\x14\x43reateAccountRequest\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"B\n\x15\x43reateAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"?\n\x12GetAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"4\n\x13ListAccountsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"T\n\x14ListAccountsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.transactions.v2.Account\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"G\n\x12ListEntriesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"Q\n\x13ListEntriesResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.transactions.v2.Entry\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"4\n\x0e\x44\x65positRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"i\n\x0f\x44\x65positResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"5\n\x0fWithdrawRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"j\n\x10WithdrawResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"i\n\x15\x43reateTransferRequest\x12\x17\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x12\x15\n\rto_account_id\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\"\xa1\x01\n\x16\x43reateTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12.\n\x0c\x66rom_account\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\x12*\n\nfrom_entry\x18\x03 \x01(\x0b\x32\x16.transactions.v2.Entry\" \n\x12GetTransferRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"B\n\x13GetTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\"z\n\rTransferOrder\x12\x17\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x12\x15\n\rto_account_id\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"\x95\x01\n\x0fTransferOutcome\x12\x13\n\x0btransfer_id\x18\x01 \x01(\x03\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x03\x12\x1a\n\x12\x66rom_balance_after\x18\x03 \x01(\x03\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12-\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1e.transactions.v2.TransferError\"[\n\rTransferError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12+\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1b.transactions.v2.FieldError\",\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"Z\n\x15\x42\x61tchTransfersRequest\x12\x31\n\ttransfers\x18\x01 \x03(\x0b\x32\x1e.transactions.v2.TransferOrder\x12\x0e\n\x06\x61tomic\x18\x02 \x01(\x08\"L\n\x16\x42\x61tchTransfersResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .transactions.v2.TransferOutcome\"]\n\x16StreamTransfersRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x30\n\x08transfer\x18\x02 \x01(\x0b\x32\x1e.transactions.v2.TransferOrder\"_\n\x17StreamTransfersResponse\x12\x11\n\treference\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0b\x32 .transactions.v2.TransferOutcome\"<\n\x13WatchAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"=\n\x14WatchAccountResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.transactions.v2.Entry2\xf4\n\n\x06Ledger\x12w\n\rCreateAccount\x12%.transactions.v2.CreateAccountRequest\x1a&.transactions.v2.CreateAccountResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v2/accounts:\x01*\x12p\n\nGetAccount\x12\".transactions.v2.GetAccountRequest\x1a#.transactions.v2.GetAccountResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v2/accounts/{id}\x12q\n\x0cListAccounts\x12$.transactions.v2.ListAccountsRequest\x1a%.transactions.v2.ListAccountsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v2/accounts\x12\x83\x01\n\x0bListEntries\x12#.transactions.v2.ListEntriesRequest\x1a$.transactions.v2.ListEntriesResponse\")\x82\xd3\xe4\x93\x02#\x12!/v2/accounts/{account_id}/entries\x12z\n\x07\x44\x65posit\x12\x1f.transactions.v2.DepositRequest\x1a .transactions.v2.DepositResponse\",\x82\xd3\xe4\x93\x02&\"!/v2/accounts/{account_id}:deposit:\x01*\x12~\n\x08Withdraw\x12 .transactions.v2.WithdrawRequest\x1a!.transactions.v2.WithdrawResponse\"-\x82\xd3\xe4\x93\x02\'\"\"/v2/accounts/{account_id}:withdraw:\x01*\x12{\n\x0e\x43reateTransfer\x12&.transactions.v2.CreateTransferRequest\x1a\'.transactions.v2.CreateTransferResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/v2/transfers:\x01*\x12t\n\x0bGetTransfer\x12#.transactions.v2.GetTransferRequest\x1a$.transactions.v2.GetTransferResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v2/transfers/{id}\x12\x81\x01\n\x0e\x42\x61tchTransfers\x12&.transactions.v2.BatchTransfersRequest\x1a\'.transactions.v2.BatchTransfersResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/v2/transfers:batch:\x01*\x12\x89\x01\n\x0fStreamTransfers\x12\'.transactions.v2.StreamTransfersRequest\x1a(.transactions.v2.StreamTransfersResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v2/transfers:stream:\x01*(\x01\x30\x01\x12\x86\x01\n\x0cWatchAccount\x12$.transactions.v2.WatchAccountRequest\x1a%.transactions.v2.WatchAccountResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v2/accounts/{account_id}:watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctransactions/v2/ledger.proto\x12\x0ftransactions.v2\x1a\x1cgoogle/api/annotations.proto\x1a\x1btransactions/v2/types.proto\"6\n\x14\x43reateAccountRequest\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"B\n\x15\x43reateAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"?\n\x12GetAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"C\n\x13ListAccountsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\"T\n\x14ListAccountsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.transactions.v2.Account\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"G\n\x12ListEntriesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"Q\n\x13ListEntriesResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.transactions.v2.Entry\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"4\n\x0e\x44\x65positRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"i\n\x0f\x44\x65positResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"5\n\x0fWithdrawRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"j\n\x10WithdrawResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"i\n\x15\x43reateTransferRequest\x12\x17\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x12\x15\n\rto_account_id\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\"\xa1\x01\n\x16\x43reateTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12.\n\x0c\x66rom_account\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\x12*\n\nfrom_entry\x18\x03 \x01(\x0b\x32\x16.transactions.v2.Entry\" \n\x12GetTransferRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"B\n\x13GetTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\"z\n\rTransferOrder\x12\x17\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x12\x15\n\rto_account_id\x18\x02 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"\x95\x01\n\x0fTransferOutcome\x12\x13\n\x0btransfer_id\x18\x01 \x01(\x03\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x03\x12\x1a\n\x12\x66rom_balance_after\x18\x03 \x01(\x03\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12-\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1e.transactions.v2.TransferError\"[\n\rTransferError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12+\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1b.transactions.v2.FieldError\",\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"Z\n\x15\x42\x61tchTransfersRequest\x12\x31\n\ttransfers\x18\x01 \x03(\x0b\x32\x1e.transactions.v2.TransferOrder\x12\x0e\n\x06\x61tomic\x18\x02 \x01(\x08\"L\n\x16\x42\x61tchTransfersResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .transactions.v2.TransferOutcome\"]\n\x16StreamTransfersRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x30\n\x08transfer\x18\x02 \x01(\x0b\x32\x1e.transactions.v2.TransferOrder\"_\n\x17StreamTransfersResponse\x12\x11\n\treference\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0b\x32 .transactions.v2.TransferOutcome\"<\n\x13WatchAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"=\n\x14WatchAccountResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.transactions.v2.Entry2\xf4\n\n\x06Ledger\x12w\n\rCreateAccount\x12%.transactions.v2.CreateAccountRequest\x1a&.transactions.v2.CreateAccountResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v2/accounts:\x01*\x12p\n\nGetAccount\x12\".transactions.v2.GetAccountRequest\x1a#.transactions.v2.GetAccountResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v2/accounts/{id}\x12q\n\x0cListAccounts\x12$.transactions.v2.ListAccountsRequest\x1a%.transactions.v2.ListAccountsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v2/accounts\x12\x83\x01\n\x0bListEntries\x12#.transactions.v2.ListEntriesRequest\x1a$.transactions.v2.ListEntriesResponse\")\x82\xd3\xe4\x93\x02#\x12!/v2/accounts/{account_id}/entries\x12z\n\x07\x44\x65posit\x12\x1f.transactions.v2.DepositRequest\x1a .transactions.v2.DepositResponse\",\x82\xd3\xe4\x93\x02&\"!/v2/accounts/{account_id}:deposit:\x01*\x12~\n\x08Withdraw\x12 .transactions.v2.WithdrawRequest\x1a!.transactions.v2.WithdrawResponse\"-\x82\xd3\xe4\x93\x02\'\"\"/v2/accounts/{account_id}:withdraw:\x01*\x12{\n\x0e\x43reateTransfer\x12&.transactions.v2.CreateTransferRequest\x1a\'.transactions.v2.CreateTransferResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/v2/transfers:\x01*\x12t\n\x0bGetTransfer\x12#.transactions.v2.GetTransferRequest\x1a$.transactions.v2.GetTransferResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v2/transfers/{id}\x12\x81\x01\n\x0e\x42\x61tchTransfers\x12&.transactions.v2.BatchTransfersRequest\x1a\'.transactions.v2.BatchTransfersResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/v2/transfers:batch:\x01*\x12\x89\x01\n\x0fStreamTransfers\x12\'.transactions.v2.StreamTransfersRequest\x1a(.transactions.v2.StreamTransfersResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v2/transfers:stream:\x01*(\x01\x30\x01\x12\x86\x01\n\x0cWatchAccount\x12$.transactions.v2.WatchAccountRequest\x1a%.transactions.v2.WatchAccountResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v2/accounts/{account_id}:watch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,49 +64,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETACCOUNTRESPONSE']._serialized_start=265
   _globals['_GETACCOUNTRESPONSE']._serialized_end=328
   _globals['_LISTACCOUNTSREQUEST']._serialized_start=330
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=382
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=384
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=468
-  _globals['_LISTENTRIESREQUEST']._serialized_start=470
-  _globals['_LISTENTRIESREQUEST']._serialized_end=541
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=543
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=624
-  _globals['_DEPOSITREQUEST']._serialized_start=626
-  _globals['_DEPOSITREQUEST']._serialized_end=678
-  _globals['_DEPOSITRESPONSE']._serialized_start=680
-  _globals['_DEPOSITRESPONSE']._serialized_end=785
-  _globals['_WITHDRAWREQUEST']._serialized_start=787
-  _globals['_WITHDRAWREQUEST']._serialized_end=840
-  _globals['_WITHDRAWRESPONSE']._serialized_start=842
-  _globals['_WITHDRAWRESPONSE']._serialized_end=948
-  _globals['_CREATETRANSFERREQUEST']._serialized_start=950
-  _globals['_CREATETRANSFERREQUEST']._serialized_end=1055
-  _globals['_CREATETRANSFERRESPONSE']._serialized_start=1058
-  _globals['_CREATETRANSFERRESPONSE']._serialized_end=1219
-  _globals['_GETTRANSFERREQUEST']._serialized_start=1221
-  _globals['_GETTRANSFERREQUEST']._serialized_end=1253
-  _globals['_GETTRANSFERRESPONSE']._serialized_start=1255
-  _globals['_GETTRANSFERRESPONSE']._serialized_end=1321
-  _globals['_TRANSFERORDER']._serialized_start=1323
-  _globals['_TRANSFERORDER']._serialized_end=1445
-  _globals['_TRANSFEROUTCOME']._serialized_start=1448
-  _globals['_TRANSFEROUTCOME']._serialized_end=1597
-  _globals['_TRANSFERERROR']._serialized_start=1599
-  _globals['_TRANSFERERROR']._serialized_end=1690
-  _globals['_FIELDERROR']._serialized_start=1692
-  _globals['_FIELDERROR']._serialized_end=1736
-  _globals['_BATCHTRANSFERSREQUEST']._serialized_start=1738
-  _globals['_BATCHTRANSFERSREQUEST']._serialized_end=1828
-  _globals['_BATCHTRANSFERSRESPONSE']._serialized_start=1830
-  _globals['_BATCHTRANSFERSRESPONSE']._serialized_end=1906
-  _globals['_STREAMTRANSFERSREQUEST']._serialized_start=1908
-  _globals['_STREAMTRANSFERSREQUEST']._serialized_end=2001
-  _globals['_STREAMTRANSFERSRESPONSE']._serialized_start=2003
-  _globals['_STREAMTRANSFERSRESPONSE']._serialized_end=2098
-  _globals['_WATCHACCOUNTREQUEST']._serialized_start=2100
-  _globals['_WATCHACCOUNTREQUEST']._serialized_end=2160
-  _globals['_WATCHACCOUNTRESPONSE']._serialized_start=2162
-  _globals['_WATCHACCOUNTRESPONSE']._serialized_end=2223
-  _globals['_LEDGER']._serialized_start=2226
-  _globals['_LEDGER']._serialized_end=3622
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=397
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=399
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=483
+  _globals['_LISTENTRIESREQUEST']._serialized_start=485
+  _globals['_LISTENTRIESREQUEST']._serialized_end=556
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=558
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=639
+  _globals['_DEPOSITREQUEST']._serialized_start=641
+  _globals['_DEPOSITREQUEST']._serialized_end=693
+  _globals['_DEPOSITRESPONSE']._serialized_start=695
+  _globals['_DEPOSITRESPONSE']._serialized_end=800
+  _globals['_WITHDRAWREQUEST']._serialized_start=802
+  _globals['_WITHDRAWREQUEST']._serialized_end=855
+  _globals['_WITHDRAWRESPONSE']._serialized_start=857
+  _globals['_WITHDRAWRESPONSE']._serialized_end=963
+  _globals['_CREATETRANSFERREQUEST']._serialized_start=965
+  _globals['_CREATETRANSFERREQUEST']._serialized_end=1070
+  _globals['_CREATETRANSFERRESPONSE']._serialized_start=1073
+  _globals['_CREATETRANSFERRESPONSE']._serialized_end=1234
+  _globals['_GETTRANSFERREQUEST']._serialized_start=1236
+  _globals['_GETTRANSFERREQUEST']._serialized_end=1268
+  _globals['_GETTRANSFERRESPONSE']._serialized_start=1270
+  _globals['_GETTRANSFERRESPONSE']._serialized_end=1336
+  _globals['_TRANSFERORDER']._serialized_start=1338
+  _globals['_TRANSFERORDER']._serialized_end=1460
+  _globals['_TRANSFEROUTCOME']._serialized_start=1463
+  _globals['_TRANSFEROUTCOME']._serialized_end=1612
+  _globals['_TRANSFERERROR']._serialized_start=1614
+  _globals['_TRANSFERERROR']._serialized_end=1705
+  _globals['_FIELDERROR']._serialized_start=1707
+  _globals['_FIELDERROR']._serialized_end=1751
+  _globals['_BATCHTRANSFERSREQUEST']._serialized_start=1753
+  _globals['_BATCHTRANSFERSREQUEST']._serialized_end=1843
+  _globals['_BATCHTRANSFERSRESPONSE']._serialized_start=1845
+  _globals['_BATCHTRANSFERSRESPONSE']._serialized_end=1921
+  _globals['_STREAMTRANSFERSREQUEST']._serialized_start=1923
+  _globals['_STREAMTRANSFERSREQUEST']._serialized_end=2016
+  _globals['_STREAMTRANSFERSRESPONSE']._serialized_start=2018
+  _globals['_STREAMTRANSFERSRESPONSE']._serialized_end=2113
+  _globals['_WATCHACCOUNTREQUEST']._serialized_start=2115
+  _globals['_WATCHACCOUNTREQUEST']._serialized_end=2175
+  _globals['_WATCHACCOUNTRESPONSE']._serialized_start=2177
+  _globals['_WATCHACCOUNTRESPONSE']._serialized_end=2238
+  _globals['_LEDGER']._serialized_start=2241
+  _globals['_LEDGER']._serialized_end=3637
 # @@protoc_insertion_point(module_scope)
