@@ -45,6 +45,17 @@ def test_a_verification_link_is_good_once(asked, ask):
     assert is_verified(asked, name)
 
 
+def test_looking_whether_a_verification_link_is_there_does_not_use_it_up(asked):
+    name = asked.user(verified=False)
+    link = asked.secret(address_of(name), VERIFY)
+    for path in ("/v1/verify_email", "/v2/users:verifyEmail"):
+        answer = asked.client().head(path, params=link)
+        assert answer.status_code == 405
+        assert "HEAD" not in answer.headers["allow"]
+    assert not is_verified(asked, name)
+    assert asked.http("VerifyEmail", **link).code == OK
+
+
 def test_a_verification_link_expires(asked, ask):
     name = asked.user(verified=False)
     link = asked.secret(address_of(name), VERIFY)
