@@ -25,6 +25,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from application.sessions import SESSIONS_MAX
 from infra.local.redis import LocalRedis
 from tests.attacks.clients import OK, Answer, Client, Clients, Login, bearer, mailed, serving
 from tests.support.service import PASSWORD
@@ -331,6 +332,36 @@ def test_new_roles_count_from_the_next_login_on(bank, transport):
 
 def test_a_process_that_starts_later_knows_what_was_ended_before(latecomer):
     assert latecomer.thought_dead == [True, True, False, False]
+
+
+OTHERS = """
+insert into sessions (id, username, refresh_token_hash, user_agent, client_address, last_used_at, expires_at)
+select gen_random_uuid(), %s, sha256(gen_random_uuid()::text::bytea), '', '', now() + interval '1 minute',
+       now() + interval '1 hour'
+from generate_series(1, %s)
+"""
+
+
+@over_both
+def test_one_login_too_many_ends_the_session_that_was_unused_for_longest(bank, transport):
+    (first, second), name = bank.clients(transport), bank.user()
+    unused, used = (first.login(name).login for _ in range(2))
+    bank.database.execute(OTHERS, [name, SESSIONS_MAX - 2])  # a clock that goes wrong used them after this
+    assert not any(is_dead(second, login.access) for login in (unused, used))
+    newest = first.login(name).login
+    since = time.monotonic()
+    assert_is_over((first, second), unused, since)
+    listed = [item["id"] for item in second.sessions(bearer(newest.access)).body["items"]]
+    assert {used.session, newest.session} <= set(listed)
+    assert len(listed) == alive(bank, name) == SESSIONS_MAX
+
+
+def test_logins_at_once_leave_no_more_sessions_than_there_may_be(bank):
+    name = bank.user()
+    bank.database.execute(OTHERS, [name, SESSIONS_MAX - 1])
+    answers = at_once(*(partial(client.login, name) for client in bank.everywhere * 2))
+    assert {answer.error for answer in answers} == {OK}
+    assert alive(bank, name) == SESSIONS_MAX
 
 
 # Others' sessions
