@@ -7,10 +7,13 @@ No test asserts that a limit is met at once: a Redis that is slow for a moment m
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 
+import grpc
 import pytest
 import redis
 
@@ -26,13 +29,15 @@ from application.throttle import (
     VERIFICATIONS_TO,
 )
 from persistence.rate_limits import Limit, Try
-from tests.attacks.asking import OK, RESET, VERIFY, Answer, Asking, asking
+from tests.attacks.asking import OK, RESET, VERIFY, Answer, Ask, Asking, asking, request_type
+from tests.attacks.test_grpc_protocol import Attacker, framed
 from tests.support.service import PASSWORD, ServiceProcess
 
 PROXY, STRANGER = "127.0.0.1", "127.0.0.2"
 TRIES_MAX = 260
 """More than twice the highest limit: what Redis counts and what the process counts while Redis is slow."""
 OTHER_PASSWORD = "another horse entirely"
+STATUSES = {str(code.value[0]): code for code in grpc.StatusCode}
 LINKS_TO = {"RequestPasswordReset": RESETS_TO, "ResendVerification": VERIFICATIONS_TO}
 _numbers = count(1)
 
@@ -173,8 +178,29 @@ def test_logins_at_once_that_succeed_are_all_let_in(asked, ask):
     assert {answer.code for answer in answers} == {OK}
 
 
+@pytest.fixture(params=["http", "grpc"])
+def strange(request: pytest.FixtureRequest, asked: Asking) -> Iterator[Ask]:
+    """Either way in, from an address that is no proxy of ours."""
+    if request.param == "http":
+        yield partial(asked.http, source=STRANGER)
+        return
+    # By hand: grpcio has no say in where it comes from, and sends no odd bytes.
+    peer, source = ("127.0.0.1", asked.service.grpc_port), (STRANGER, 0)
+    with socket.create_connection(peer, timeout=30, source_address=source) as connection:
+        client = Attacker(connection)
+        client.h2.initiate_connection()
+
+        def call(name: str, *, headers: dict[bytes, bytes], **fields: str) -> Answer:
+            message = framed(request_type(name)(**fields).SerializeToString())
+            extra = [(key.decode().lower(), value.decode()) for key, value in headers.items()]
+            trailers = client.trailers(client.call(message, *extra, path=f"/transactions.v2.Identity/{name}"))
+            return Answer(trailers.get("error-code", OK), STATUSES[trailers["grpc-status"]], trailers, {})
+
+        yield call
+
+
 @pytest.mark.parametrize("lie", ["127.0.0.1", "10.9.9.9", "{}", "2001:db8::{}", "unknown", ", ,", "é"])
-def test_a_stranger_may_say_what_he_likes_of_where_he_comes_from(asked, lie):
+def test_a_stranger_may_say_what_he_likes_of_where_he_comes_from(asked, strange, lie):
     numbers = count(1)
     name, email = f"stranger_{next(_numbers)}", f"stranger{next(_numbers)}@example.com"
     spent(asked, LOGINS_OF_ACCOUNT_HERE, f"{name} {STRANGER}", left=2)
@@ -184,12 +210,10 @@ def test_a_stranger_may_say_what_he_likes_of_where_he_comes_from(asked, lie):
         return {b"X-Forwarded-For": lie.format(next(numbers)).encode(), b"Forwarded": b"for=10.8.8.8"}
 
     def attempt() -> Answer:
-        return asked.http(
-            "LoginUser", username=name, password="a wrong guess", headers=headers(), source=STRANGER
-        )
+        return strange("LoginUser", username=name, password="a wrong guess", headers=headers())
 
     assert until_limited(attempt) >= 2
-    assert asked.http("ResendVerification", email=email, headers=headers(), source=STRANGER).code == OK
+    assert strange("ResendVerification", email=email, headers=headers()).code == OK
 
 
 @pytest.mark.parametrize(
