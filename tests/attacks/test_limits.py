@@ -10,8 +10,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
-from itertools import count
+from itertools import count, cycle
+from pathlib import Path
 
 import grpc
 import pytest
@@ -28,6 +30,7 @@ from application.throttle import (
     RESETS_TO,
     VERIFICATIONS_TO,
 )
+from infra.local.redis import LocalRedis
 from persistence.rate_limits import Limit, Try
 from tests.attacks.asking import OK, RESET, VERIFY, Answer, Ask, Asking, asking, request_type
 from tests.attacks.test_grpc_protocol import Attacker, framed
@@ -42,24 +45,20 @@ LINKS_TO = {"RequestPasswordReset": RESETS_TO, "ResendVerification": VERIFICATIO
 _numbers = count(1)
 
 
-@pytest.fixture(scope="module")
-def limited(postgres_server, redis_server, migrated_template, tmp_path_factory) -> Iterator[ServiceProcess]:
-    postgres_server.create_database("limited", template=migrated_template)
-    process = ServiceProcess(
-        tmp_path_factory.mktemp("limited"),
-        postgres_server.url("limited"),
-        redis_server.url.replace("db=0", "db=4"),
-        RATE_LIMITS="on",
-        TRUSTED_PROXIES=PROXY,
-    )
-    process.start()
-    yield process
+@contextmanager
+def limiting(folder: Path, database_url: str, redis_url: str) -> Iterator[Asking]:
+    """A service with its limits on, for the block."""
+    process = ServiceProcess(folder, database_url, redis_url, RATE_LIMITS="on", TRUSTED_PROXIES=PROXY).start()
+    with asking(process) as asked:
+        yield asked
     assert process.stop() == 0, process.log.read_text()
 
 
 @pytest.fixture(scope="module")
-def asked(limited: ServiceProcess) -> Iterator[Asking]:
-    with asking(limited) as asked:
+def asked(postgres_server, redis_server, migrated_template, tmp_path_factory) -> Iterator[Asking]:
+    postgres_server.create_database("limited", template=migrated_template)
+    redis_url = redis_server.url.replace("db=0", "db=4")
+    with limiting(tmp_path_factory.mktemp("limited"), postgres_server.url("limited"), redis_url) as asked:
         yield asked
 
 
@@ -325,3 +324,26 @@ def test_codes_are_not_guessed_for_long(asked, ask):
         return ask("ConfirmPasswordReset", **guessed, password=OTHER_PASSWORD, headers=seen_by_proxy(attacker))
 
     assert until_limited(attempt, "not_found") >= 2
+
+
+def test_processes_count_together_and_each_for_itself_while_redis_is_away(
+    database_url, servers_folder, tmp_path
+):
+    shared, numbers = LocalRedis(servers_folder / "limits_redis"), count(1)
+    shared.start()
+
+    def guesses(*ways: Ask) -> int:
+        """How many guesses about somebody new are heard, from one address and by each of these ways in turn."""
+        name, where, turns = f"together_{next(numbers)}", address(), cycle(ways)
+        return until_limited(lambda: guess(next(turns), name, where))
+
+    with (
+        limiting(tmp_path / "first", database_url, shared.url) as first,
+        limiting(tmp_path / "second", database_url, shared.url) as second,
+    ):
+        everywhere = (first.http, second.grpc, first.grpc, second.http)
+        # A Redis that is slow for a moment may spoil one of them.
+        assert min(guesses(*everywhere) for _ in range(3)) == LOGINS_OF_ACCOUNT_HERE.tries
+        shared.kill()
+        assert guesses(first.http, first.grpc) == LOGINS_OF_ACCOUNT_HERE.tries
+        assert guesses(*everywhere) == 2 * LOGINS_OF_ACCOUNT_HERE.tries
