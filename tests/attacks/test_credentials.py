@@ -6,6 +6,8 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
 from statistics import median
 from urllib.parse import quote
 
@@ -16,12 +18,14 @@ import pytest
 
 from domain.users import SecurityEventKind
 from proto.transactions.v2 import identity_pb2, ledger_pb2
-from tests.attacks.asking import OK, ROUTES, Asking, request_type, secrets_stayed_secret
+from tests.attacks.asking import OK, OWN_USER_AGENT, ROUTES, Asking, request_type, secrets_stayed_secret
 from tests.support.service import PASSWORD, open_accounts
 
 HARMLESS = {"invalid_argument", "not_found", "unauthenticated", "invalid_token", "already_exists", OK}
 LONG = "0123456789abcdef" * 8
 LOGINS_AT_ONCE = 100
+AGENTS = {"http": "attacker", "grpc": OWN_USER_AGENT}
+"""What our clients say of themselves, or how that begins."""
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +234,39 @@ def test_a_user_agent_is_kept_short_and_printable(asked):
     kept = [session["user_agent"] for session in sessions]
     assert len(kept) == len(agents) + 2
     assert all(len(agent) <= 200 and agent.isprintable() for agent in kept)
+
+
+def test_sessions_are_listed_with_device_address_and_last_use(asked, ask):
+    name = asked.user(verified=False)
+    credentials = {"username": name, "password": PASSWORD}
+    over_phone = partial(asked.http, source="127.0.0.2", headers={"User-Agent": "a phone"})
+    phone, laptop = over_phone("LoginUser", **credentials).body, ask("LoginUser", **credentials).body
+    devices = {phone["session_id"]: ("a phone", "127.0.0.2")}
+    devices[laptop["session_id"]] = (AGENTS[ask.__name__], "127.0.0.1")
+
+    def listed(login: dict[str, str]) -> list[dict[str, str]]:
+        """The session that was used last comes first; it is also the one that asks."""
+        items = ask("ListSessions", login["access_token"]).body["items"]
+        assert [item["is_current"] for item in items] == [True, False]
+        assert {item["id"] for item in items} == devices.keys()
+        for item in items:
+            agent, address = devices[item["id"]]
+            assert (item["user_agent"].startswith(agent), item["client_address"]) == (True, address)
+        assert moment(items[0]["last_used_at"]) > moment(items[1]["last_used_at"])
+        return items
+
+    before = listed(laptop)
+    assert [item["last_used_at"] for item in before] == [item["created_at"] for item in before]
+    renewed = over_phone("RenewAccess", refresh_token=phone["refresh_token"])
+    after = listed(renewed.body)
+    assert [item["id"] for item in after] == [phone["session_id"], laptop["session_id"]]
+    for field in ("created_at", "expires_at"):
+        assert after[0][field] == before[1][field], "renewal moves neither"
+    assert moment(after[0]["last_used_at"]) > moment(after[0]["created_at"])
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def test_a_rush_of_logins_leaves_the_rest_answering(asked):
