@@ -51,7 +51,8 @@ class MailedLinks:
     async def resend_verification(self, client: Client, *, email: str) -> None:
         """Mail another link, where one is wanting. Raises InvalidArgument, RateLimited; tells nothing else."""
         validation.check((("email", validation.email(email)),))
-        await self._throttle.mail(client.address, email)
+        await self._throttle.mail(client.address)
+        await self._throttle.verification_to(email)
         answer_at = trio.current_time() + ANSWERED_AFTER_S
         async with self._pool.transaction() as connection:
             user = await users.find_by_email(connection, email)
@@ -65,7 +66,8 @@ class MailedLinks:
     async def request_password_reset(self, client: Client, *, email: str) -> None:
         """Mail a link to choose a new password. Raises InvalidArgument, RateLimited; tells nothing else."""
         validation.check((("email", validation.email(email)),))
-        await self._throttle.mail(client.address, email)
+        await self._throttle.mail(client.address)
+        await self._throttle.reset_to(email)
         answer_at = trio.current_time() + ANSWERED_AFTER_S
         async with self._pool.transaction() as connection:
             user = await users.find_by_email(connection, email)

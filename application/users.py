@@ -46,13 +46,13 @@ class Users:
     async def create(self, client: Client, *, username: str, password: str, full_name: str, email: str) -> User:
         """Register; a verification link is mailed. Raises InvalidArgument, AlreadyExists, RateLimited."""
         check_new_user(username, password, full_name, email)
-        await self._throttle.registration(client.address, email)
+        await self._throttle.registration(client.address)
         password_hash = await self._passwords.hash(password)
         try:
             async with self._pool.transaction() as connection:
                 user = await users.insert_user(connection, username, full_name, email, password_hash)
                 await security_events.append(connection, SecurityEventKind.USER_CREATED, username, client)
-                await self._letters.ask_to_verify(connection, user)
+                await self._ask_to_verify(connection, user)
         except UniqueViolation as violation:
             raise taken(violation) from None
         self._letters.posted()
@@ -91,7 +91,7 @@ class Users:
             )
         )
         if email is not None:
-            await self._throttle.mail(client.address, email)
+            await self._throttle.mail(client.address)
         if password is not None:
             await self._throttle.password(username)
         password_hash = None if password is None else await self._passwords.hash(password)
@@ -157,7 +157,13 @@ class Users:
         if user.email.lower() != before.email.lower():
             await self._letters.tell_former_address(connection, before)
         if not user.is_email_verified:
-            await self._letters.ask_to_verify(connection, user)
+            await self._ask_to_verify(connection, user)
+
+    async def _ask_to_verify(self, connection: Connection, user: User) -> None:
+        # Counted here, where nothing can keep the link from going out but the limit itself: whoever registers
+        # or chooses an address that is taken uses up nothing of its owner's.
+        await self._throttle.verification_to(user.email)
+        await self._letters.ask_to_verify(connection, user)
 
 
 async def set_password(

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from quart import Response, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from application.ledger import SEQ_BEYOND_ALL
 from domain.errors import InvalidArgument, NotFound
@@ -77,6 +78,8 @@ def add_mailed_links(endpoint: Endpoints) -> None:
         query=("email_id", "secret_code"),
     )
     async def verify_email(asked: Asked) -> schemas.Verified | Response:
+        if request.method == "HEAD":  # as who scans mails for links asks, and would use this one up
+            raise MethodNotAllowed(["GET"])
         html = wants_html()
         try:
             email_id = identifier(request.args.get("email_id", ""), "verification link")
