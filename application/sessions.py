@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+from application.identifiers import identifier
 from application.keys import digest
 from application.passwords import Passwords
 from application.throttle import Throttle
@@ -175,10 +176,10 @@ class Sessions:
         async with self._pool.connection() as connection:
             return await sessions.list_active(connection, principal.username, limit=SESSIONS_MAX)
 
-    async def end(self, principal: Principal, client: Client, session_id: UUID) -> None:
+    async def end(self, principal: Principal, client: Client, session: str) -> None:
         """End one of the caller's sessions. Raises NotFound, also for somebody else's."""
         check(principal, Operation.REVOKE_SESSION)
-        name = principal.username
+        name, session_id = principal.username, identifier(session, "session")
         async with self._pool.transaction() as connection:
             if not await sessions.end_own(connection, session_id, name):
                 raise NotFound("session")

@@ -82,7 +82,7 @@ class Users:
         A new address is unverified, and both are written to. A new password ends every session, the one it
         was sent in too. Raises NotFound, PermissionDenied, InvalidArgument, AlreadyExists, RateLimited.
         """
-        _check_reaches(principal, Operation.UPDATE_USER, username)
+        check(principal, Operation.UPDATE_USER)
         validation.check(
             (
                 ("full_name", None if full_name is None else validation.full_name(full_name)),
@@ -90,6 +90,7 @@ class Users:
                 ("password", None if password is None else validation.password(password)),
             )
         )
+        _check_reaches(principal, Operation.UPDATE_USER, username)
         if email is not None:
             await self._throttle.mail(client.address)
         if password is not None:
