@@ -17,7 +17,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.audit import audited, show
 from cli.hammer import options, report
-from cli.hammer.grpc_client import GrpcFailed
 from cli.hammer.http_client import HttpFailed
 from cli.hammer.load import run_load
 from cli.hammer.options import Options
@@ -28,6 +27,7 @@ from cli.settings import Settings
 from cli.user import add_user
 from persistence.audit import Audit
 from persistence.faults import DatabaseFault
+from transport.client.failures import CallFailed
 
 OK, FAILED = 0, 1
 PROGRESS_EVERY_S = 0.25
@@ -58,7 +58,7 @@ async def _hammer(asked: Options) -> int:
         nursery.start_soon(_watch_signals, stop, preparation, nursery.cancel_scope)
         try:
             status = await _prepare_and_load(asked, stop, preparation)
-        except (HttpFailed, GrpcFailed, PreparationFailed, DatabaseFault, OSError) as error:
+        except (HttpFailed, CallFailed, PreparationFailed, DatabaseFault, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
         nursery.cancel_scope.cancel()
     return status
@@ -107,7 +107,7 @@ async def _new_users(database: str) -> Credentials:
 
 async def _load(asked: Options, plan: Plan, tally: Tally, stop: trio.Event, console: Console) -> None:
     host, port = asked.address
-    failure: GrpcFailed | OSError | None = None
+    failure: CallFailed | OSError | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_show_progress, asked.seconds, tally, console)
         try:
@@ -122,7 +122,7 @@ async def _load(asked: Options, plan: Plan, tally: Tally, stop: trio.Event, cons
                 tally=tally,
                 stop=stop,
             )
-        except (GrpcFailed, OSError) as error:
+        except (CallFailed, OSError) as error:
             failure = error  # raised below, as a nursery would wrap it
         nursery.cancel_scope.cancel()
     if failure is not None:
