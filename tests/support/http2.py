@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import trio
+from google.protobuf.message import Message
+from hpack import Decoder
 
 from transport.client import frames
 from transport.client.frames import frame, u32_frame
@@ -36,6 +40,22 @@ def answer(stream_id: int, block: bytes = OK_BLOCK) -> bytes:
 def refusal(stream_id: int, status: int, *trailers: tuple[str, str]) -> bytes:
     """All of an answer that is a status other than OK."""
     return answer(stream_id, block_of((":status", "200"), ("grpc-status", str(status)), *trailers))
+
+
+def reply(stream_id: int, message: Message) -> bytes:
+    """All of an answer that is one message."""
+    return headers_of(stream_id) + data_of(stream_id, message.SerializeToString()) + answer(stream_id)
+
+
+class Request(NamedTuple):
+    """A call of one message, as the server sees it."""
+
+    stream_id: int
+    headers: dict[str, str]
+    message: bytes
+
+    def parsed(self, message_type: Any) -> Any:
+        return message_type.FromString(self.message)
 
 
 class Server:
@@ -78,3 +98,10 @@ class Server:
         """Stream, content and whether it was the last, of the client's next DATA."""
         _, flags, stream_id, payload = await self.next(frames.DATA)
         return stream_id, payload, bool(flags & frames.END_STREAM)
+
+    async def request(self) -> Request:
+        """The client's next call, which is one message in one piece."""
+        _, _, stream_id, block = await self.next(frames.HEADERS)
+        headers = {str(name): str(value) for name, value in Decoder().decode(block)}
+        _, body, _ = await self.data()
+        return Request(stream_id, headers, body[5:])
