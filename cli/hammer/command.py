@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets
 import signal
 import sys
 
@@ -16,15 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.audit import audited, show
+from cli.credentials import new_users
 from cli.hammer import options, report
 from cli.hammer.http_client import HttpFailed
 from cli.hammer.load import run_load
 from cli.hammer.options import Options
 from cli.hammer.plan import Plan
-from cli.hammer.prepare import Credentials, PreparationFailed, prepare, random_name
+from cli.hammer.prepare import PreparationFailed, prepare_over_grpc, prepare_over_http
 from cli.hammer.tally import Tally
 from cli.settings import Settings
-from cli.user import add_user
 from persistence.audit import Audit
 from persistence.faults import DatabaseFault
 from transport.client.failures import CallFailed
@@ -90,19 +89,9 @@ async def _prepare_and_load(asked: Options, stop: trio.Event, preparation: trio.
 
 
 async def _prepared(asked: Options) -> Plan:
-    host, port = asked.http
-    credentials = asked.credentials or await _new_users(asked.database or "")
-    return await prepare(
-        host, port, credentials, accounts=asked.accounts, hot=asked.hot, currency=asked.currency
-    )
-
-
-async def _new_users(database: str) -> Credentials:
-    password = secrets.token_urlsafe(16)
-    depositor, banker = random_name("hammer"), random_name("hammer_banker")
-    for name, role in ((depositor, "depositor"), (banker, "banker")):
-        await add_user(database, name, role, password)
-    return Credentials(depositor, password, banker, password)
+    users = asked.credentials or await new_users(asked.database or "", "hammer")
+    prepare = prepare_over_http if asked.protocol == "http" else prepare_over_grpc
+    return await prepare(*asked.address, users, accounts=asked.accounts, hot=asked.hot, currency=asked.currency)
 
 
 async def _load(asked: Options, plan: Plan, tally: Tally, stop: trio.Event, console: Console) -> None:

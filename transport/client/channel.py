@@ -12,6 +12,7 @@ from ssl import SSLContext
 
 import trio
 
+from transport.client.address import join_address
 from transport.client.background import open_background
 from transport.client.connection import Connection
 from transport.client.failures import NotSent
@@ -48,7 +49,7 @@ class Channel:
     @classmethod
     def to(cls, host: str, port: int, nursery: trio.Nursery, ssl_context: SSLContext | None = None) -> Channel:
         """A channel over TCP, or over TLS with an SSL context, which is told to ask for HTTP/2 (ALPN)."""
-        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        authority = join_address(host, port)
         if ssl_context is None:
             return cls(partial(trio.open_tcp_stream, host, port), nursery, scheme="http", authority=authority)
         ssl_context.set_alpn_protocols(["h2"])
