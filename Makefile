@@ -7,7 +7,7 @@ TOOLS := $(VENV)/installed-tools
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--override overrides.txt --no-annotate --no-header -q
 
-.PHONY: help server test lint format postgres redis createdb dropdb migrateup migratedown proto bench lock clean
+.PHONY: help server test lint format postgres redis createdb dropdb migrateup migratedown proto docs bench lock clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,12 +18,13 @@ server: $(INSTALLED) ## run the service; starts its own PostgreSQL and Redis whe
 test: $(TOOLS) ## the whole test suite, against servers of its own
 	@$(BIN)/pytest
 
-lint: $(TOOLS) ## style, types, import rules, generated code, known vulnerabilities
+lint: $(TOOLS) ## style, types, import rules, generated code and documents, known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m infra.protogen --check
+	@$(BIN)/python -m infra.docs --check
 	@$(BIN)/python -m infra.vulnerabilities
 
 format: $(TOOLS) ## put the code into the one format
@@ -50,6 +51,9 @@ migratedown: $(INSTALLED) ## take back the newest version of the schema
 
 proto: $(TOOLS) ## regenerate the modules beside the .proto files
 	@$(BIN)/python -m infra.protogen
+
+docs: $(TOOLS) ## regenerate the documents that are drawn from the code
+	@$(BIN)/python -m infra.docs
 
 bench: $(TOOLS) ## measure beside the peer; writes docs/benchmarks.md
 	@$(BIN)/python -m bench.hot --write docs/benchmarks.md

@@ -174,7 +174,7 @@ class Lane:
         except OutcomeUnknown:
             self._unknown_outcomes += 1
             assert settlement is not None
-            if not await self._is_posted(account_ids, settlement):
+            if settlement.writes and not await self._is_posted(account_ids, settlement):
                 raise Contention("the transaction was lost with its connection") from None
         self._remember(messages, settlement)
         self._committed(settlement.heads.keys())

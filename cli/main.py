@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        status: int = parsed.run(parsed, settings.load())
+        loaded = settings.load()
+        logging.getLogger().setLevel(loaded.log_level.upper())
+        status: int = parsed.run(parsed, loaded)
     except settings.SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +19,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from actors.delivery import parse_smtp_url
+from transport.grpc.tls import tls_context
 
 Value = TypeVar("Value")
 
@@ -55,10 +57,12 @@ class Settings:
     """What the environment says."""
 
     environment: str
+    log_level: str
     database_url: str | None
     redis_url: str | None
     http_server_address: str
     grpc_server_address: str
+    grpc_tls: ssl.SSLContext | None
     token_format: str
     token_keys: tuple[bytes, ...] = field(repr=False)
     access_token_duration: timedelta
@@ -86,10 +90,12 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     http = read("HTTP_SERVER_ADDRESS", "127.0.0.1:8080", _address)
     return Settings(
         environment=environment,
+        log_level=read("LOG_LEVEL", "warning", _one_of("debug", "info", "warning", "error")),
         database_url=read.optional("DATABASE_URL", _url("postgresql", "postgres")),
         redis_url=read.optional("REDIS_URL", _url("redis", "rediss", "unix")),
         http_server_address=http,
         grpc_server_address=read("GRPC_SERVER_ADDRESS", "127.0.0.1:9090", _address),
+        grpc_tls=_grpc_tls(read),
         token_format=read("TOKEN_FORMAT", "paseto", _one_of("paseto", "jwt")),
         token_keys=(_token_key(read, environment, var_dir), *read("TOKEN_RETIRED_KEYS", "", _secrets)),
         access_token_duration=read("ACCESS_TOKEN_DURATION", "15m", _duration),
@@ -145,6 +151,18 @@ def _token_key(read: _Reader, environment: str, var_dir: Path) -> bytes:
         return made
     except ValueError as error:
         raise SettingsError(f"TOKEN_SYMMETRIC_KEY: the one in {path} is unusable: {error}") from None
+
+
+def _grpc_tls(read: _Reader) -> ssl.SSLContext | None:
+    certificate, key = read.optional("GRPC_TLS_CERTIFICATE", _line), read.optional("GRPC_TLS_KEY", _line)
+    if (certificate is None) != (key is None):
+        raise SettingsError("GRPC_TLS_CERTIFICATE and GRPC_TLS_KEY go together")
+    if certificate is None or key is None:
+        return None
+    try:
+        return tls_context(certificate, key)
+    except OSError as error:
+        raise SettingsError(f"GRPC_TLS_CERTIFICATE: unusable with GRPC_TLS_KEY: {error}") from None
 
 
 def _rate_limits(read: _Reader, environment: str) -> bool:

@@ -42,6 +42,8 @@ from persistence.pool import Pool, open_pool
 from persistence.rate_limits import RateLimits
 from persistence.redis import Redis, open_redis
 from persistence.revoked_sessions import RevokedSessions
+from transport.gateway.gateway import Gateway
+from transport.gateway.routes import routes_of, services_named
 from transport.grpc import identity as grpc_identity
 from transport.grpc import ledger as grpc_ledger
 from transport.grpc.health import Health
@@ -118,20 +120,21 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
             settings.trusted_proxies,
         )
         metrics = Metrics(lambda: root.statistics())
+        grpc, health, gateway = _grpc(service, metrics, settings)
         http = HttpServer(
-            create_app(service, metrics, allowed_origins=settings.allowed_origins),
+            create_app(service, metrics, gateway, allowed_origins=settings.allowed_origins),
             settings.http_server_address,
             grace_s=settings.shutdown_grace_s * 0.4,
+            drain=gateway.drain,
             public_url=settings.public_url,
         )
-        grpc, health = _grpc(service, metrics, settings)
         root = Supervisor(
             "service",
             [
                 ChildSpec("revocations", revocations.run, statistics=revocations.statistics),
                 _ledger(registry, coordinator, feed, pool, settings).spec(),
                 mail.spec(),
-                *_transports(http, grpc, settings),
+                *_transports(http, gateway, grpc, settings),
             ],
             strategy=Strategy.REST_FOR_ONE,
         )
@@ -231,7 +234,7 @@ def _mail(settings: Settings, pool: Pool, redis: Redis) -> tuple[OutboxRelay, Su
     return relay, supervisor
 
 
-def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcServer, Health]:
+def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcServer, Health, Gateway]:
     ours = [grpc_identity.Identity(service).service, grpc_ledger.Ledger(service).service]
     names = [each.name for each in ours]
     health = Health(names)
@@ -239,10 +242,11 @@ def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcS
     others = [health.service, ReflectionV1(listed).service, ReflectionV1Alpha(listed).service]
     methods = methods_of(ours, ruled=True) | methods_of(others, ruled=False)
     pipeline = Pipeline(interceptors(service, metrics))
-    return GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline), health
+    server = GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline, tls=settings.grpc_tls)
+    return server, health, Gateway(routes_of(services_named(names), methods), pipeline)
 
 
-def _transports(http: HttpServer, grpc: GrpcServer, settings: Settings) -> list[ChildSpec]:
+def _transports(http: HttpServer, gateway: Gateway, grpc: GrpcServer, settings: Settings) -> list[ChildSpec]:
     def stop_both() -> None:
         http.stop()
         grpc.stop()
@@ -250,5 +254,5 @@ def _transports(http: HttpServer, grpc: GrpcServer, settings: Settings) -> list[
     grace_s = settings.shutdown_grace_s * 0.5
     return [
         ChildSpec("grpc", grpc.run, stop=stop_both, shutdown_s=grace_s, statistics=grpc.statistics),
-        ChildSpec("http", http.run, stop=stop_both, shutdown_s=grace_s),
+        ChildSpec("http", http.run, stop=stop_both, shutdown_s=grace_s, statistics=gateway.statistics),
     ]

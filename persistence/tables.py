@@ -4,7 +4,7 @@ What a table cannot say in a constraint (immutable entries, histories without ga
 triggers say in the migrations; `tests/integration/test_schema.py` attacks each of them.
 
 The two hot tables, `transfers` and `entries`, have no insert-time foreign keys: docs/decisions/0004 says what
-stands in their place.
+stands in their place, and `persistence.references` what they refer to all the same.
 """
 
 from __future__ import annotations
@@ -49,7 +49,13 @@ users = Table(
     Column("username", Text, primary_key=True, comment="What a person logs in with; never changes"),
     Column("full_name", Text, nullable=False),
     Column("email", Text, nullable=False, comment="As typed; unique without regard to case"),
-    Column("is_email_verified", Boolean, nullable=False, server_default=text("false")),
+    Column(
+        "is_email_verified",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Of the present address; another one has to be verified anew",
+    ),
     Column("password_hash", Text, nullable=False, comment="argon2id, in its own self-describing format"),
     Column(
         "roles",
@@ -72,13 +78,13 @@ Index("users_email_key", func.lower(users.c.email), unique=True)
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True, comment="Named in the session's tokens"),
     Column("username", ForeignKey("users.username"), nullable=False, index=True),
     Column(
         "refresh_token_hash", LargeBinary, nullable=False, comment="SHA-256 of the newest; it is nowhere itself"
     ),
-    Column("user_agent", Text, nullable=False),
-    Column("client_address", Text, nullable=False),
+    Column("user_agent", Text, nullable=False, comment="At login or newest renewal"),
+    Column("client_address", Text, nullable=False, comment="At login or newest renewal"),
     Column("created_at", Time, nullable=False, server_default=func.now()),
     Column("last_used_at", Time, nullable=False, server_default=func.now(), comment="Login or newest renewal"),
     Column("expires_at", Time, nullable=False, comment="The end that renewal does not move"),
@@ -98,7 +104,7 @@ email_verifications = Table(
     Column("secret_hash", LargeBinary, nullable=False, comment="SHA-256 of the code in the mail"),
     Column("created_at", Time, nullable=False, server_default=func.now()),
     Column("expires_at", Time, nullable=False),
-    Column("used_at", Time),
+    Column("used_at", Time, comment="When the link was followed; it is good once"),
     CheckConstraint("expires_at > created_at", name="expires_at"),
     comment="Links mailed to prove that an address can be read by its user",
 )
@@ -112,7 +118,7 @@ password_resets = Table(
     Column("secret_hash", LargeBinary, nullable=False, comment="SHA-256 of the code in the mail"),
     Column("created_at", Time, nullable=False, server_default=func.now()),
     Column("expires_at", Time, nullable=False),
-    Column("used_at", Time),
+    Column("used_at", Time, comment="When the link was used, or became void with another password"),
     CheckConstraint("expires_at > created_at", name="expires_at"),
     comment="Links mailed to choose a new password",
 )
@@ -145,7 +151,7 @@ accounts = Table(
     Column(
         "owner", ForeignKey("users.username"), index=True, comment="Null for the bank's settlement accounts"
     ),
-    Column("name", Text, nullable=False, server_default=text("''")),
+    Column("name", Text, nullable=False, server_default=text("''"), comment="What the owner calls it"),
     Column("currency", Text, nullable=False, comment="ISO 4217"),
     Column("kind", Text, nullable=False, server_default=text("'customer'"), comment="customer or settlement"),
     Column(
@@ -181,15 +187,26 @@ transfer_id_blocks = Sequence("transfer_id_blocks", metadata=metadata)
 transfers = Table(
     "transfers",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="Unique, not in order of commit"),
+    Column(
+        "id",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="From a block that transfer_id_blocks handed out: unique, not in order of commit",
+    ),
     Column("from_account_id", BigInteger, nullable=False),
     Column("from_seq", BigInteger, nullable=False, comment="Entry of the source"),
     Column("to_account_id", BigInteger, nullable=False),
     Column("to_seq", BigInteger, nullable=False, comment="Entry of the target"),
     Column("amount", BigInteger, nullable=False, comment="Minor units"),
-    Column("currency", Text, nullable=False),
+    Column("currency", Text, nullable=False, comment="That of both accounts"),
     Column("created_by", Text, nullable=False, comment="Username of who asked for it"),
-    Column("created_at", Time, nullable=False),
+    Column(
+        "created_at",
+        Time,
+        nullable=False,
+        comment="That of both entries; read after their accounts were locked",
+    ),
     Column("status", Text, nullable=False, server_default=text("'posted'")),
     CheckConstraint("amount > 0", name="amount"),
     CheckConstraint("from_account_id <> to_account_id", name="sides"),
@@ -216,8 +233,8 @@ entries = Table(
 idempotency_records = Table(
     "idempotency_records",
     metadata,
-    Column("username", Text, nullable=False),
-    Column("key", Text, nullable=False),
+    Column("username", Text, nullable=False, comment="Whose key it is"),
+    Column("key", Text, nullable=False, comment="Chosen by the client"),
     Column("fingerprint", LargeBinary, nullable=False, comment="Hash of the request the key was used for"),
     Column("refusal", Text, comment="The code of a refused request"),
     Column("transfer_id", BigInteger, comment="The transfer that was made"),

@@ -18,6 +18,7 @@ from application.tokens import ACCESS, Tokens
 from cli.settings import SECRET_FILE
 from domain.policy import PUBLIC, RULES, Operation, Role, Scope, scopes
 from proto.transactions.v2 import identity_pb2, ledger_pb2
+from tests.support.gateway import GatewayCalls
 from tests.support.service import PASSWORD, ServiceProcess, open_accounts
 from transport.grpc.methods import methods_of
 from transport.http.routes import endpoints
@@ -57,7 +58,7 @@ class Person:
 
 @dataclass
 class Request:
-    """The same operation over both transports."""
+    """The same operation over v1 and, as a message, over v2."""
 
     http: tuple[str, str, dict[str, Any] | None]
     grpc: Any = None
@@ -158,6 +159,13 @@ class World:
         response = self.http.request(method, path, json=body, headers=bearer(token))
         return "ok" if response.is_success else response.json()["code"]
 
+    def over_gateway(self, request: Request, token: str | None) -> str:
+        with GatewayCalls(self.http, token).lines(request.grpc) as (response, lines):
+            if not response.is_success:
+                return response.headers["error-code"]
+            answer = next(lines)
+        return answer.get("result", {}).get("outcome", {}).get("error", {}).get("code") or "ok"
+
     def over_grpc(self, request: Request, token: str | None) -> str:
         kind = type(request.grpc)
         name = kind.__name__.removesuffix("Request")
@@ -213,11 +221,11 @@ def expected(operation: Operation, kind: str, *, own: bool) -> str:
     return "ok" if own or scope is Scope.ANY else "not_found"
 
 
-@pytest.mark.parametrize("transport", ["http", "grpc"])
+@pytest.mark.parametrize("transport", ["http", "gateway", "grpc"])
 @pytest.mark.parametrize("kind", CALLERS)
 def test_everybody_may_do_what_the_table_says_and_nothing_else(world: World, kind: str, transport: str):
     caller, other = world.caller(kind), world.caller("depositor")
-    ask: Callable[[Request, str | None], str] = world.over_http if transport == "http" else world.over_grpc
+    ask: Callable[[Request, str | None], str] = getattr(world, f"over_{transport}")
     unheard = V2_ONLY if transport == "http" else set()
     told, said = {}, {}
     # Logging out is the last thing that can be tried with a token.
@@ -239,7 +247,7 @@ def test_every_operation_with_a_rule_is_in_the_matrix():
 def test_staff_is_changed_by_admins_alone(world: World):
     banker, admin, victim = (world.caller(kind) for kind in ("banker", "admin", "banker"))
     request = requests(victim, victim.account)[Operation.UPDATE_USER]
-    for ask in (world.over_http, world.over_grpc):
+    for ask in (world.over_http, world.over_gateway, world.over_grpc):
         assert ask(request, banker.token) == "permission_denied"
         assert ask(request, admin.token) == "ok"
 

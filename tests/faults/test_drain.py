@@ -11,9 +11,13 @@ import grpc
 import httpx
 import psycopg
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from proto.transactions.v2 import ledger_pb2
+from proto.transactions.v2.ledger_pb2 import StreamTransfersRequest
 from tests.faults.test_transfers_under_fire import deposit, post_all
+from tests.support.ledger_calls import LedgerCalls, order, statistic
 from tests.support.service import ServiceProcess, open_accounts
 
 
@@ -156,3 +160,56 @@ def test_a_grpc_client_that_stopped_reading_cannot_hold_it_up(drained):
         time.sleep(0.1)
         drained.signal(signal.SIGTERM)
         assert drained.wait() == 0, drained.log.read_text()  # 1 when it was not within the grace
+
+
+def test_calls_without_an_end_of_their_own_come_to_one(drained):
+    name = drained.register()
+    accounts = funded_pair(drained, name)
+    with grpc.insecure_channel(drained.grpc) as channel:
+        calls = LedgerCalls(channel, drained.login(name))
+        watch, health = calls.watch(accounts[0]), HealthStub(channel).Watch(HealthCheckRequest())
+        assert next(watch).entry.seq == 1
+        assert next(health).status == HealthCheckResponse.SERVING
+        waiting, said = threading.Event(), []
+
+        def requests():
+            yield StreamTransfersRequest(reference="one", transfer=order(*accounts))
+            waiting.wait(20)
+
+        stream = calls.stream(requests())
+        assert next(stream).reference == "one"
+        began = time.monotonic()
+        drained.signal(signal.SIGTERM)
+        assert next(health).status == HealthCheckResponse.NOT_SERVING
+        for call in (watch, stream):
+            with pytest.raises(grpc.RpcError) as caught:
+                list(call)
+            said.append((caught.value.code(), dict(caught.value.trailing_metadata())["error-code"]))
+        assert drained.wait() == 0, drained.log.read_text()
+        assert time.monotonic() - began < 6  # far less than the grace
+        waiting.set()
+    assert said == [(grpc.StatusCode.UNAVAILABLE, "shutting_down")] * 2
+
+
+def test_a_stream_is_drained_to_its_last_outcome(drained):
+    name = drained.register()
+    accounts = funded_pair(drained, name)
+    with (
+        psycopg.connect(drained.database_url) as foreign,
+        grpc.insecure_channel(drained.grpc) as channel,
+    ):
+        foreign.execute("select from accounts where id = %s for update", [accounts[0]])
+        before = statistic(drained, "transactions_coordinator_received")
+        requests = [StreamTransfersRequest(reference=str(n), transfer=order(*accounts)) for n in range(50)]
+        stream = LedgerCalls(channel, drained.login(name)).stream(iter(requests))
+        until(lambda: statistic(drained, "transactions_coordinator_received") == before + 50)
+        drained.signal(signal.SIGTERM)
+        time.sleep(1)
+        foreign.rollback()
+        references = set()
+        with pytest.raises(grpc.RpcError) as caught:
+            for answer in stream:
+                references.add(answer.reference)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert references == {str(n) for n in range(50)}
+    assert drained.wait() == 0, drained.log.read_text()

@@ -321,7 +321,33 @@ async def test_gzip_is_taken_and_a_bomb_is_not(bench):
         stream_id = await client.call("say", PREFIX.pack(1, len(bomb)) + bomb, ("grpc-encoding", "gzip"))
         assert (await client.trailers(stream_id))["grpc-status"] == "8"
         stream_id = await client.call("say", PREFIX.pack(1, len(packed)) + packed, ("grpc-encoding", "snappy"))
-        assert (await client.trailers(stream_id))["grpc-status"] == "12"
+        trailers = await client.trailers(stream_id)
+        assert (trailers["grpc-status"], trailers["grpc-accept-encoding"]) == ("12", "identity,gzip")
+
+
+@pytest.mark.parametrize(
+    ("sent", "compressed"),
+    [
+        ([], False),
+        ([("grpc-encoding", "identity"), ("grpc-accept-encoding", "gzip")], False),
+        ([("grpc-encoding", "gzip")], True),
+        ([("grpc-encoding", "gzip"), ("grpc-accept-encoding", "identity, deflate")], False),
+    ],
+)
+async def test_who_compresses_is_answered_likewise(bench, sent, compressed):
+    async with bench.client() as client:
+        stream_id = await client.call("large", b"", *sent)
+        trailers = await client.trailers(stream_id)
+        assert trailers["grpc-status"] == "0"
+        assert (trailers.get("grpc-encoding") == "gzip") is compressed
+        flag, length = PREFIX.unpack_from(client.data(stream_id))
+        message = client.data(stream_id)[PREFIX.size :]
+        assert (flag, length) == (compressed, len(message))
+        opened = gzip.decompress(message) if compressed else message
+        assert StringValue.FromString(opened).value == "x" * 300_000
+        short = await client.call("say", b"", *sent)
+        await client.trailers(short)
+        assert client.data(short)[0] == 0  # hardly worth it
 
 
 @pytest.mark.parametrize("message", [b"\x00\x00\x00\x00\x02\xff\xff", b"\x00\x00\x00", frame(b"") + frame(b"")])

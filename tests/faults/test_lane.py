@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import asynccontextmanager
+from functools import partial
 
 import psycopg
 import pytest
@@ -14,7 +15,7 @@ from actors.lane import Lane, LaneLimits
 from actors.registry import AccountRegistry
 from cli.audit import audited
 from domain.errors import Code, Unavailable
-from domain.ledger import Key, Order, Posted, Refused
+from domain.ledger import Bundle, Key, Order, Posted, Refused, Undone
 from persistence import ledger
 from persistence.faults import DatabaseFault
 from persistence.pool import open_pool
@@ -37,6 +38,11 @@ class Bench:
         self.coordinator = coordinator
         self.lanes = lanes
         self.registry = registry
+
+    async def move_all(self, *pairs: tuple[int, int], amount: int = 1):
+        orders = tuple(Order(source, target, amount, "USD", "alice", "alice") for source, target in pairs)
+        with trio.fail_after(20):
+            return await self.coordinator.ask(Bundle(orders))
 
     async def move(self, source: int, target: int, amount: int = 1, key: str | None = None):
         order = Order(
@@ -196,3 +202,50 @@ async def test_lanes_hand_out_distinct_transfer_ids(database_url, accounts):
                 nursery.start_soon(move, bench if n % 2 else other, n)
     assert len(set(ids)) == 200
     assert all(number >= ledger.TRANSFER_ID_BLOCK for number in ids)
+
+
+@pytest.mark.parametrize("cut", [BEFORE, AFTER])
+async def test_a_refusal_that_wrote_nothing_stands_whatever_became_of_its_commit(database_url, accounts, cut):
+    async with commit_cutter(database_url) as cutter, lanes(cutter.url) as bench:
+        await bench.move(accounts[2], accounts[3])
+        cutter.cuts.append(cut)
+        assert await bench.move(accounts[0], accounts[1], amount=5_000) == Refused(Code.INSUFFICIENT_FUNDS)
+        assert cutter.made == 1
+
+
+@pytest.mark.parametrize("cut", [BEFORE, AFTER])
+async def test_a_bundle_whose_commit_was_cut_is_there_once_and_whole(database_url, accounts, cut):
+    async with commit_cutter(database_url) as cutter, lanes(cutter.url) as bench:
+        await bench.move(accounts[2], accounts[3])
+        cutter.cuts.append(cut)
+        outcome = await bench.move_all((accounts[0], accounts[1]), (accounts[1], accounts[2]))
+        assert [posted.transfer.amount for posted in outcome] == [1, 1]
+    assert transfers(database_url) == 3
+    assert (await audited(database_url)).clean
+
+
+async def test_bundles_and_single_orders_share_batches_and_undone_ones_leave_nothing(database_url, accounts):
+    a, b, c, d = accounts
+    outcomes = []
+    async with lanes(database_url, number=3) as bench, trio.open_nursery() as nursery:
+
+        async def ask(*pairs, amount=1):
+            outcomes.append(await bench.move_all(*pairs, amount=amount))
+
+        for _ in range(20):
+            nursery.start_soon(ask, (a, b), (b, c), (c, a))
+            nursery.start_soon(partial(ask, (a, b), (b, c), amount=5_000))
+            nursery.start_soon(bench.move, a, d)
+    undone = [each for each in outcomes if isinstance(each, Undone)]
+    assert undone == [Undone(0, Refused(Code.INSUFFICIENT_FUNDS))] * 20
+    assert transfers(database_url) == 20 * 3 + 20
+    assert (await audited(database_url)).clean
+
+
+async def test_a_bundle_takes_as_many_transfer_ids_as_it_needs(database_url, accounts):
+    a, b, *_ = accounts
+    async with lanes(database_url) as bench:
+        await bench.move(a, b)
+        outcome = await bench.move_all(*[(a, b), (b, a)] * 1_250)
+    assert len({posted.transfer.id for posted in outcome}) == 2_500
+    assert (await audited(database_url)).clean

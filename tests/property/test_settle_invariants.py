@@ -8,7 +8,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.ledger import ACTIVE, CLOSED, FROZEN, Account, Key, Order, Posted
+from domain.ledger import ACTIVE, CLOSED, FROZEN, Account, Bundle, Key, Order, Posted, Undone
 from domain.settle import settle
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -48,7 +48,11 @@ def orders(draw):
     return Order(*fields, "alice", owner, key and Key("alice", key), repr((fields, owner)).encode())
 
 
-@given(ledgers(), st.lists(orders(), max_size=30))
+def bundles():
+    return st.lists(orders(), min_size=1, max_size=4).map(lambda each: Bundle(tuple(each)))
+
+
+@given(ledgers(), st.lists(orders() | bundles(), max_size=30))
 def test_settlement_conserves_money_and_numbers_entries_without_gaps(accounts, batch):
     settlement = settle(batch, accounts, {}, NOW, count(1))
     assert len(settlement.outcomes) == len(batch)
@@ -75,6 +79,25 @@ def test_settlement_moves_money_once_per_key(accounts, batch):
         if order.key and isinstance(outcome, Posted) and not outcome.replayed
     ]
     assert len(moved) == len(set(moved))
+
+
+@given(ledgers(), st.lists(orders() | bundles(), max_size=20))
+def test_an_undone_bundle_is_as_one_that_never_was_but_for_its_key(accounts, batch):
+    settlement = settle(batch, accounts, {}, NOW, count(1))
+    for each, outcome in zip(batch, settlement.outcomes, strict=True):
+        if isinstance(each, Bundle) and not isinstance(outcome, Undone):
+            assert all(isinstance(posted, Posted) for posted in outcome)
+            assert len(outcome) == len(each.orders)
+    if not any(order.key for each in batch for order in each.orders):
+        kept = [
+            each
+            for each, outcome in zip(batch, settlement.outcomes, strict=True)
+            if not isinstance(outcome, Undone)
+        ]
+        without = settle(kept, accounts, {}, NOW, count(1))
+        assert [(each.debit[3:5], each.credit[3:5]) for each in without.posted] == [
+            (each.debit[3:5], each.credit[3:5]) for each in settlement.posted
+        ]
 
 
 @given(ledgers(), st.lists(orders(), max_size=30))

@@ -12,7 +12,7 @@ from actors.coordinator import Coordinator
 from actors.registry import AccountRegistry
 from actors.supervisor import RestartIntensity, RestartIntensityExceeded
 from domain.errors import Code, DeadlineExceeded, Overloaded, Unavailable
-from domain.ledger import Order, Refused
+from domain.ledger import Bundle, Order, Refused
 
 DONE = Refused(Code.SAME_ACCOUNT)
 
@@ -198,6 +198,71 @@ async def test_idle_actors_are_let_go(nursery):
     assert statistics.actors == statistics.idle == 10
 
 
+def bundle(*pairs_: tuple[int, int]) -> Bundle:
+    return Bundle(tuple(order(*pair) for pair in pairs_))
+
+
+async def test_a_bundle_goes_when_all_its_accounts_are_free_and_leases_them_all(nursery):
+    bench = Bench(nursery)
+    await bench.ask(1, 2)
+    held = bench.gather("lane")
+    nursery.start_soon(bench.coordinator.ask, bundle((3, 4), (5, 1)))
+    await trio.testing.wait_all_tasks_blocked()
+    await bench.ask(3, 6)
+    assert pairs(bench.gather("other lane")) == [(3, 6)]
+    bench.finish("lane", held)
+    assert bench.gather("lane") == []  # 3 is busy now
+    await bench.ask(4, 5)
+    assert pairs(bench.gather("third lane")) == [(4, 5)]
+
+
+async def test_a_bundle_that_was_overtaken_often_enough_is_overtaken_no_more(nursery):
+    bench = Bench(nursery, overtake_max=3)
+    await bench.ask(1, 2)
+    held = bench.gather("lane")
+    nursery.start_soon(bench.coordinator.ask, bundle((3, 4), (5, 1)))
+    await trio.testing.wait_all_tasks_blocked()
+    for _ in range(3):
+        await bench.ask(3, 6)
+        bench.finish("other lane", bench.gather("other lane"))
+    await bench.ask(3, 6)
+    assert bench.gather("other lane") == []
+    bench.finish("lane", held)
+    batch = bench.gather("lane")
+    assert [message.weight for message in batch] == [2]
+    assert bench.coordinator.statistics().in_flight == 2
+    bench.finish("lane", batch)
+    assert pairs(bench.gather("lane")) == [(3, 6)]
+
+
+async def test_a_bundle_counts_as_many_orders_as_it_has(nursery):
+    bench = Bench(nursery, batch_max=4, waiting_max=7)
+    for _ in range(2):
+        nursery.start_soon(bench.coordinator.ask, bundle((1, 2), (1, 3), (1, 4)))
+    await trio.testing.wait_all_tasks_blocked()
+    await bench.ask(1, 5)
+    await bench.ask(1, 6)
+    assert bench.outcomes == [(1, 6, Code.OVERLOADED)]
+    batch = bench.gather("lane")
+    assert [message.weight for message in batch] == [3, 3]
+    bench.finish("lane", batch)
+    assert [message.weight for message in bench.gather("lane")] == [1]
+
+
+async def test_a_listener_is_told_and_who_withdraws_is_not(nursery):
+    bench = Bench(nursery)
+    told = []
+    first, second, third = (bench.coordinator.tell(order(1, 2), told.append) for _ in range(3))
+    bench.coordinator.withdraw(second)
+    batch = bench.gather("lane")
+    assert batch == [first, third]
+    bench.coordinator.withdraw(third)
+    bench.finish("lane", batch)
+    assert [each.unwrap() for each in told] == [DONE]
+    statistics = bench.coordinator.statistics()
+    assert statistics.waiting == statistics.in_flight == 0
+
+
 async def test_random_traffic_over_lanes_answers_everybody(nursery):
     """Whatever is asked and withdrawn, everything ends, leases never overlap, and nothing is left."""
     seed = random.randrange(2**32)
@@ -209,7 +274,7 @@ async def test_random_traffic_over_lanes_answers_everybody(nursery):
 
     async def lane(name: str) -> None:
         while batch := await bench.coordinator.take(name):
-            accounts = {account for pair in pairs(batch) for account in pair}
+            accounts = {account for message in batch for account in message.body.account_ids}
             assert not accounts & held
             held.update(accounts)
             with bench.coordinator.leased(name, batch):
@@ -225,7 +290,8 @@ async def test_random_traffic_over_lanes_answers_everybody(nursery):
             with trio.CancelScope() as scope:
                 if rng.random() < 0.2:
                     scope.deadline = trio.current_time() + rng.random() * 0.001
-                await bench.coordinator.ask(order(rng.randint(1, 12), rng.randint(1, 12)))
+                orders = [order(rng.randint(1, 12), rng.randint(1, 12)) for _ in range(rng.randint(1, 4))]
+                await bench.coordinator.ask(Bundle(tuple(orders)) if len(orders) > 2 else orders[0])
                 answered += 1
             withdrawn += scope.cancelled_caught
 

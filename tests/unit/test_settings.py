@@ -42,6 +42,7 @@ def test_a_key_is_32_bytes_raw_or_hex(environ, key):
     ("name", "value"),
     [
         ("ENVIRONMENT", "staging"),
+        ("LOG_LEVEL", "loud"),
         ("DATABASE_URL", "mysql://x"),
         ("REDIS_URL", "localhost"),
         ("HTTP_SERVER_ADDRESS", "8080"),
@@ -57,6 +58,7 @@ def test_a_key_is_32_bytes_raw_or_hex(environ, key):
         ("CURRENCIES", "usd"),
         ("SHUTDOWN_GRACE", "soon"),
         ("BOOTSTRAP_ADMIN_USERNAME", "root"),
+        ("GRPC_TLS_CERTIFICATE", "certificate.pem"),
         ("TOKEN_RETIRED_KEYS", f"{'ab' * 32},short"),
         ("RATE_LIMITS", "no"),
         ("TRUSTED_PROXIES", "proxy.example"),
@@ -102,3 +104,13 @@ def test_secrets_are_not_in_the_repr(environ):
     settings = load({**environ, "TOKEN_SYMMETRIC_KEY": "k" * 32, "SMTP_URL": "smtp://u:pw@h"})
     assert "kkkk" not in repr(settings)
     assert "pw@h" not in repr(settings)
+
+
+def test_a_certificate_that_is_none_is_told_so(environ, tmp_path):
+    (tmp_path / "certificate.pem").write_text("nothing")
+    paths = {
+        "GRPC_TLS_CERTIFICATE": str(tmp_path / "certificate.pem"),
+        "GRPC_TLS_KEY": str(tmp_path / "key.pem"),
+    }
+    with pytest.raises(SettingsError, match=r"^GRPC_TLS_CERTIFICATE: "):
+        load({**environ, **paths})

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from domain.errors import Code
-from domain.ledger import BALANCE_MAX, Account, Key, Order, Posted, Record, Refused
+from domain.ledger import BALANCE_MAX, Account, Bundle, Key, Order, Posted, Record, Refused, Undone
 from domain.settle import Settlement, settle
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -123,3 +123,48 @@ def test_settle_refuses_a_key_with_another_request():
     other = keyed._replace(amount=11, fingerprint=b"g")
     _, outcome = decide([keyed, other], [account(1), account(2)]).outcomes
     assert outcome == Refused(Code.IDEMPOTENCY_KEY_REUSED)
+
+
+def test_a_bundle_posts_all_of_its_orders_and_later_ones_see_them():
+    settlement = decide(
+        [Bundle((order(amount=60), order(source=2, target=1, amount=5))), order(amount=45), order(amount=1)],
+        [account(1), account(2, balance=0)],
+    )
+    bundle, single, broke = settlement.outcomes
+    assert [each.debit.balance_after for each in bundle] == [40, 55]
+    assert single.debit.balance_after == 0
+    assert broke == Refused(Code.INSUFFICIENT_FUNDS)
+    assert len(settlement.posted) == 3
+
+
+def test_an_undone_bundle_writes_nothing_but_the_record_of_what_undid_it():
+    keys = [Key("alice", each) for each in "abc"]
+    orders = (
+        order(amount=60, key=keys[0], fingerprint=b"a"),
+        order(amount=60, key=keys[1], fingerprint=b"b"),
+        order(amount=1, key=keys[2], fingerprint=b"c"),
+    )
+    settlement = decide([Bundle(orders), order(amount=100)], [account(1), account(2)])
+    undone, after = settlement.outcomes
+    assert undone == Undone(1, Refused(Code.INSUFFICIENT_FUNDS))
+    assert after.debit.balance_after == 0
+    assert settlement.records == {keys[1]: Record(b"b", Refused(Code.INSUFFICIENT_FUNDS))}
+    again = decide([Bundle(orders)], [account(1), account(2)], known=settlement.records)
+    assert only_outcome(again) == Undone(1, Refused(Code.INSUFFICIENT_FUNDS, replayed=True))
+    assert not again.writes
+
+
+def test_a_key_that_an_undone_bundle_used_twice_is_not_remembered_as_used():
+    key = Key("alice", "k")
+    orders = (order(key=key, fingerprint=b"a"), order(amount=11, key=key, fingerprint=b"b"))
+    settlement = decide([Bundle(orders)], [account(1), account(2)])
+    assert only_outcome(settlement) == Undone(1, Refused(Code.IDEMPOTENCY_KEY_REUSED))
+    assert not settlement.writes
+
+
+def test_a_bundle_repeated_with_its_keys_moves_nothing_again():
+    orders = tuple(order(amount=n, key=Key("alice", str(n)), fingerprint=b"%d" % n) for n in (1, 2, 3))
+    first = decide([Bundle(orders)], [account(1), account(2)])
+    again = decide([Bundle(orders)], [account(1), account(2)], known=first.records)
+    assert not again.writes
+    assert [each.replayed for each in only_outcome(again)] == [True] * 3

@@ -22,13 +22,13 @@ import trio
 from domain.errors import DeadlineExceeded
 from transport import errors
 from transport.grpc.call import Burst
-from transport.grpc.framing import PREFIX, frame
+from transport.grpc.framing import PREFIX
 from transport.grpc.hpack import ConstantEncoder
 from transport.grpc.limits import Flooded, GrpcLimits, IdleFrames
 from transport.grpc.methods import Method
 from transport.grpc.pipeline import Pipeline
 from transport.grpc.status import CLIENT_GONE, SUCCESS, Headers, RpcFailed, trailers_of
-from transport.grpc.stream import Stream, StreamMessages
+from transport.grpc.stream import HEADERS, Stream, StreamMessages
 from transport.grpc.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 RECEIVE_BYTES = 64 * 1024
 STREAM_ID_MAX = 2**31 - 1
 DRAIN_PING = b"draining"
-HEADERS: Headers = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 WRONG_CONTENT_TYPE: Headers = [(b":status", b"415")]
 
 CONFIG = h2.config.H2Configuration(
@@ -60,7 +59,7 @@ class GrpcConnection:
 
     def __init__(
         self,
-        stream: trio.SocketStream,
+        stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
         methods: Mapping[bytes, Method],
         pipeline: Pipeline,
         limits: GrpcLimits,
@@ -188,6 +187,11 @@ class GrpcConnection:
                 self._windows.unpark_all()
             case h2.events.PingReceived() | h2.events.PriorityUpdated() | h2.events.UnknownFrameReceived():
                 self._idle_frames.count()
+            case h2.events.ConnectionTerminated():
+                # To h2 that is the end, but what the client has asked for is still to be answered (RFC 9113 6.8).
+                self._h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
+                self._last_stream_id = self._h2.highest_inbound_stream_id
+                self._close_when_done()
             case h2.events.PingAckReceived():
                 if event.ping_data == DRAIN_PING:
                     self._drain_acknowledged.set()
@@ -283,7 +287,7 @@ class GrpcConnection:
             try:
                 self._pipeline.begin(call)
                 response = await self._pipeline.unary(call, call.only_message())
-                body = frame(response.SerializeToString())
+                body = call.framed(response)
                 if not self._send_at_once(call, body):
                     await self._send_data(call, body)
             except Exception as error:  # every failure of a call is told to its client, and ends there
@@ -309,7 +313,7 @@ class GrpcConnection:
         async with aclosing(self._pipeline.streaming(call, messages)) as answers:
             async for answer in answers:
                 burst = answer if type(answer) is Burst else (answer,)
-                await self._send_data(call, b"".join([frame(each.SerializeToString()) for each in burst]))
+                await self._send_data(call, b"".join(map(call.framed, burst)))
 
     def _used_up(self, call: Stream) -> None:
         length, call.unacknowledged = call.unacknowledged, 0
@@ -325,7 +329,7 @@ class GrpcConnection:
             room = min(h2_.local_flow_control_window(stream_id), h2_.max_outbound_frame_size)
             if len(body) > room:
                 return False
-            h2_.send_headers(stream_id, HEADERS)
+            h2_.send_headers(stream_id, call.answer_headers)
             h2_.send_data(stream_id, body)
         except h2.exceptions.ProtocolError:  # the stream or the connection went away
             call.reset = True
@@ -338,7 +342,7 @@ class GrpcConnection:
         try:
             if not call.headers_sent:
                 call.headers_sent = True
-                h2_.send_headers(stream_id, HEADERS)
+                h2_.send_headers(stream_id, call.answer_headers)
             while view and not call.reset:
                 room = min(h2_.local_flow_control_window(stream_id), h2_.max_outbound_frame_size, len(view))
                 if room <= 0:
@@ -364,7 +368,7 @@ class GrpcConnection:
             if call.trailers:
                 trailers = trailers + call.trailers
             try:
-                headers = trailers if call.headers_sent else HEADERS + trailers
+                headers = trailers if call.headers_sent else call.answer_headers + trailers
                 self._h2.send_headers(call.stream_id, headers, end_stream=True)
                 if not call.half_closed:
                     self._h2.reset_stream(call.stream_id, h2.errors.ErrorCodes.NO_ERROR)
@@ -400,7 +404,8 @@ class GrpcConnection:
         with trio.move_on_after(self._limits.drain_round_trip_s):
             await self._writer.wait_ended()
             try:
-                await self._stream.send_eof()
+                if isinstance(self._stream, trio.SocketStream):
+                    await self._stream.send_eof()
                 while await self._stream.receive_some(RECEIVE_BYTES):
                     pass
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -411,8 +416,9 @@ class GrpcConnection:
             self._writer.end()
 
 
-def _peer_name(stream: trio.SocketStream) -> str:
+def _peer_name(stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> str:
+    socket = stream.socket if isinstance(stream, trio.SocketStream) else stream.transport_stream.socket
     try:
-        return str(stream.socket.getpeername()[0])
+        return str(socket.getpeername()[0])
     except (OSError, IndexError):
         return ""

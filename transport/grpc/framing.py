@@ -12,11 +12,19 @@ from transport import errors
 from transport.grpc.status import RpcFailed
 
 PREFIX = struct.Struct("!BI")
+GZIP = b"gzip"
+ACCEPTED = b"identity,gzip"
 GZIP_WINDOW = 31
+GZIP_LEVEL = 1
+COMPRESSED_MIN_BYTES = 1_024
+"""Smaller messages are sent as they are: they would hardly become smaller still."""
 
 
-def frame(message: bytes) -> bytes:
-    """One uncompressed message."""
+def frame(message: bytes, *, compress: bool = False) -> bytes:
+    """One message; with `compress` gzipped, where that is worth it."""
+    if compress and len(message) >= COMPRESSED_MIN_BYTES:
+        packed = zlib.compress(message, GZIP_LEVEL, GZIP_WINDOW)
+        return PREFIX.pack(1, len(packed)) + packed
     return PREFIX.pack(0, len(message)) + message
 
 
@@ -62,7 +70,7 @@ class Deframer:
     def _decompressed(self, flag: int, message: bytes) -> bytes:
         if flag != 1 or self._encoding in (None, b"identity"):
             raise RpcFailed(errors.INTERNAL, "a message is marked as compressed without an encoding")
-        if self._encoding != b"gzip":
+        if self._encoding != GZIP:
             raise RpcFailed(errors.UNIMPLEMENTED, "messages may be compressed with gzip only")
         decompressor = zlib.decompressobj(GZIP_WINDOW)
         try:

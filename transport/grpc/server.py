@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,11 +39,13 @@ class GrpcServer:
         address: str,
         *,
         pipeline: Pipeline | None = None,
+        tls: ssl.SSLContext | None = None,
         limits: GrpcLimits | None = None,
     ) -> None:
         self._methods = methods
         self._pipeline = pipeline or Pipeline()
         self._address = address
+        self._tls = tls
         self._limits = limits or GrpcLimits()
         self._connections: set[GrpcConnection] = set()
         self._calls = 0
@@ -55,8 +58,10 @@ class GrpcServer:
         """Listen, report ready, serve; once stopped, end when the last call has been answered."""
         self._stop = trio.Event()
         host, _, port = self._address.rpartition(":")
-        listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=BACKLOG)
+        listeners: list[Any] = await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=BACKLOG)
         self.port = listeners[0].socket.getsockname()[1]
+        if self._tls is not None:  # the handshake is part of the first reading, and has its time limit
+            listeners = [trio.SSLListener(each, self._tls) for each in listeners]
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 accepting.start_soon(_serve, self._handle, listeners, connections)
@@ -75,7 +80,7 @@ class GrpcServer:
         """A snapshot."""
         return GrpcStatistics(len(self._connections), self._calls, self._received)
 
-    async def _handle(self, stream: trio.SocketStream) -> None:
+    async def _handle(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
         if not make_room(self._connections, self._limits.connections_max):
             await trio.aclose_forcefully(stream)
             return
@@ -94,5 +99,5 @@ class GrpcServer:
             self._received += change
 
 
-async def _serve(handler: Any, listeners: list[trio.SocketListener], nursery: trio.Nursery) -> None:
+async def _serve(handler: Any, listeners: list[Any], nursery: trio.Nursery) -> None:
     await trio.serve_listeners(handler, listeners, handler_nursery=nursery)

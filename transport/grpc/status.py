@@ -1,4 +1,4 @@
-"""How a call ends: a status, told in trailers."""
+"""How a call ends: a status, told in trailers, or by the gateway in the answer itself."""
 
 from __future__ import annotations
 
@@ -44,25 +44,32 @@ def status_of(error: Exception | None) -> int:
     return errors.OK if error is None else errors.INTERNAL
 
 
-def trailers_of(error: Exception, request_id: str = "") -> Headers:
-    """The trailers that tell a client of `error`; of a defect nothing but a request id."""
+def described(error: Exception, request_id: str = "") -> tuple[status_pb2.Status, Headers]:
+    """What a client is told of `error`, and the trailers beside it; of a defect nothing but a request id."""
     if isinstance(error, RpcFailed):
-        return _trailers(error.status, error.message)
+        return status_pb2.Status(code=error.status, message=error.message), []
     if isinstance(error, ServiceError):
         return _service_error(error)
     request_id = request_id or new_request_id()
     log.error("request %s failed", request_id, exc_info=error)
-    return [
-        *_trailers(errors.INTERNAL, f"internal error, request id {request_id}"),
-        (b"error-code", Code.INTERNAL.value.encode()),
-        (b"request-id", request_id.encode()),
-    ]
+    status = status_pb2.Status(code=errors.INTERNAL, message=f"internal error, request id {request_id}")
+    return status, [(b"error-code", Code.INTERNAL.value.encode()), (b"request-id", request_id.encode())]
 
 
-def _service_error(error: ServiceError) -> Headers:
-    number = errors.grpc_status(error.code)
-    trailers = [*_trailers(number, error.message), (b"error-code", error.code.value.encode())]
-    status = status_pb2.Status(code=number, message=error.message)
+def trailers_of(error: Exception, request_id: str = "") -> Headers:
+    """The trailers that tell a client of `error`."""
+    status, beside = described(error, request_id)
+    encoded = quote(status.message.strip(), safe=MESSAGE_SAFE).encode()
+    trailers = [(b"grpc-status", str(status.code).encode()), (b"grpc-message", encoded), *beside]
+    if status.details:
+        details = base64.b64encode(status.SerializeToString()).rstrip(b"=")
+        trailers.append((b"grpc-status-details-bin", details))
+    return trailers
+
+
+def _service_error(error: ServiceError) -> tuple[status_pb2.Status, Headers]:
+    status = status_pb2.Status(code=errors.grpc_status(error.code), message=error.message)
+    trailers = [(b"error-code", error.code.value.encode())]
     if error.fields:
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.message)
@@ -73,12 +80,4 @@ def _service_error(error: ServiceError) -> Headers:
         trailers.append((b"retry-after", str(error.retry_after_s).encode()))
         delay = Duration(seconds=error.retry_after_s)
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
-    if status.details:
-        encoded = base64.b64encode(status.SerializeToString()).rstrip(b"=")
-        trailers.append((b"grpc-status-details-bin", encoded))
-    return trailers
-
-
-def _trailers(status: int, message: str) -> Headers:
-    encoded = quote(message.strip(), safe=MESSAGE_SAFE).encode()
-    return [(b"grpc-status", str(status).encode()), (b"grpc-message", encoded)]
+    return status, trailers

@@ -9,22 +9,41 @@ import trio
 
 from transport import errors
 from transport.grpc.call import Call
-from transport.grpc.framing import Deframer
+from transport.grpc.framing import ACCEPTED, GZIP, Deframer, frame
 from transport.grpc.methods import Method
 from transport.grpc.status import Headers, RpcFailed
+
+HEADERS: Headers = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+_ACCEPT: Headers = [*HEADERS, (b"grpc-accept-encoding", ACCEPTED)]
+_GZIP: Headers = [*_ACCEPT, (b"grpc-encoding", GZIP)]
 
 
 class Stream(Call):
     """Made by the connection, which alone changes what is here."""
 
-    __slots__ = ("deframer", "half_closed", "headers_sent", "held", "reset", "stream_id", "unacknowledged")
+    __slots__ = (
+        "answer_headers",
+        "compressed",
+        "deframer",
+        "half_closed",
+        "headers_sent",
+        "held",
+        "reset",
+        "stream_id",
+        "unacknowledged",
+    )
 
     def __init__(
         self, stream_id: int, headers: Headers, method: Method, peer: str, message_max_bytes: int
     ) -> None:
         super().__init__(method, headers, peer)
         self.stream_id = stream_id
-        self.deframer = Deframer(message_max_bytes, self.raw_header(b"grpc-encoding"))
+        encoding = self.raw_header(b"grpc-encoding")
+        self.deframer = Deframer(message_max_bytes, encoding)
+        # Who compresses is answered likewise; who compresses otherwise is told what we can read.
+        self.compressed = encoding == GZIP and GZIP in (self.raw_header(b"grpc-accept-encoding") or GZIP)
+        plain = HEADERS if encoding in (None, b"identity") else _ACCEPT
+        self.answer_headers = _GZIP if self.compressed else plain
         self.half_closed = False
         self.headers_sent = False
         self.reset = False
@@ -35,6 +54,10 @@ class Stream(Call):
     def is_running(self) -> bool:
         """Whether its handler has been started: with the first byte where it streams, else with the last."""
         return self.half_closed or self.method.streaming
+
+    def framed(self, message: Any) -> bytes:
+        """A message of the answer, as it is sent."""
+        return frame(message.SerializeToString(), compress=self.compressed)
 
     def only_message(self) -> Any:
         """The request of a call that has exactly one."""

@@ -15,7 +15,9 @@ from transport.grpc.limits import GrpcLimits
 class Writer:
     """Takes what h2 has to send; `run` sends it."""
 
-    def __init__(self, stream: trio.SocketStream, h2_: h2.connection.H2Connection, limits: GrpcLimits) -> None:
+    def __init__(
+        self, stream: trio.abc.SendStream, h2_: h2.connection.H2Connection, limits: GrpcLimits
+    ) -> None:
         self._stream = stream
         self._h2 = h2_
         self._limits = limits

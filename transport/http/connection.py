@@ -3,10 +3,14 @@
 Hypercorn's own connection waits for ever for a client that does not read, gives one that sends its request a
 byte at a time as long as an idle one, starts a task per request to watch for idleness, and changes to HTTP/2
 when asked. Here one deadline bounds reading and another sending, and HTTP/1.1 is all that is spoken.
+
+An answer without a length is a stream: it may last, and its head does not wait for its body.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,17 +21,18 @@ import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
+
+from transport.http.inbox import Tasks
 
 RECEIVE_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """Bounds of a connection. A request must be answered within `request_s` of its first byte.
+    """Bounds of a connection. A request must be answered within `request_s` of its first byte, or a stream begun.
 
     After our last word `linger_s` is given to the client to hear it.
     """
@@ -46,10 +51,11 @@ class HttpLimits:
 class _Http1(H11Protocol):
     """Takes no offer to speak anything else: RFC 9110 7.8 lets a server ignore an upgrade.
 
-    The head of an answer is sent together with what follows it.
+    The head of an answer is sent together with what follows it; that of a stream at once, and `stream_began` is told.
     """
 
     limits: HttpLimits
+    stream_began: Callable[[], None]
     _head = b""
 
     async def _check_protocol(self, event: h11.Request) -> None:
@@ -83,7 +89,10 @@ class _Http1(H11Protocol):
             return
         if isinstance(event, h11.Response):
             self._head = data
-            return
+            if _has_length(event):
+                return
+            self.stream_began()
+            data = b""
         data, self._head = self._head + data, b""
         if data:
             await self.send(RawData(data))
@@ -116,7 +125,7 @@ class HttpConnection:
         try:
             client = parse_socket_addr(socket.family, socket.getpeername())
             server = parse_socket_addr(socket.family, socket.getsockname())
-            async with TaskGroup() as group:
+            async with Tasks() as group:
                 self._protocol = _Http1(
                     self._app,
                     self._config,
@@ -129,6 +138,7 @@ class HttpConnection:
                     self._send,
                 )
                 self._protocol.limits = self._limits
+                self._protocol.stream_began = self._stream_began
                 with self._reading:
                     await self._read()
                 await self._protocol.handle(Closed())
@@ -176,6 +186,9 @@ class HttpConnection:
             self.is_idle = False
             self._reading.deadline = trio.current_time() + self._limits.request_s
 
+    def _stream_began(self) -> None:
+        self._reading.deadline = math.inf
+
     async def _sent(self, data: bytes) -> bool:
         with trio.move_on_after(self._limits.send_s):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -192,3 +205,7 @@ class HttpConnection:
         self._reading.deadline = trio.current_time() + self._limits.linger_s
         with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._stream.send_eof()
+
+
+def _has_length(response: h11.Response) -> bool:
+    return response.status_code in (204, 304) or any(name == b"content-length" for name, _ in response.headers)

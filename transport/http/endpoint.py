@@ -7,6 +7,7 @@ what the API's description is made from.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from transport.clients import client_of
 from transport.errors import http_status
 from transport.http import schemas
 from transport.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 CLIENT_GONE = 499
 """What is counted where nobody waited for the answer."""
@@ -163,7 +166,10 @@ class Endpoints:
             status = getattr(error, "code", None) or HTTPStatus.INTERNAL_SERVER_ERROR
             raise
         finally:
-            self._metrics.answered("v1", operation, status, trio.current_time() - began_at)
+            took_s = trio.current_time() - began_at
+            self._metrics.answered("v1", operation, status, took_s)
+            if log.isEnabledFor(logging.INFO):
+                log.info("%s %s: status %d in %.1f ms", request.method, request.path, status, took_s * 1000)
 
     def page(self, method: str, path: str) -> Callable[[Handler], Handler]:
         """Make a handler a page or a probe: for anybody, and no operation of its own."""

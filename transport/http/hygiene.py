@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Collection
-from http import HTTPStatus
+from typing import Any
 
-from quart import Response, request
-from quart_trio import QuartTrio
-
+from transport.asgi import App, Receive, Scope, Send
 from transport.http.pages import PAGE_STYLE
 
 PREFLIGHT_MAX_AGE_S = 600
 HSTS_MAX_AGE_S = 63_072_000
-METHODS = "GET, POST, PATCH, DELETE"
-REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key"
-EXPOSED_HEADERS = "Idempotency-Replayed, Retry-After"
+METHODS = "GET, POST, PUT, PATCH, DELETE"
+REQUEST_HEADERS = "Authorization, Content-Type, Grpc-Timeout, Idempotency-Key, X-Request-Id"
+EXPOSED_HEADERS = "Error-Code, Idempotency-Replayed, Retry-After, X-Request-Id"
 
 _STYLE = base64.b64encode(hashlib.sha256(PAGE_STYLE.encode()).digest()).decode()
 CONTENT_SECURITY_POLICY = (
@@ -43,32 +41,41 @@ def security_headers(public_url: str) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def install_cors(app: QuartTrio, allowed_origins: Collection[str]) -> None:
-    """Let pages of these origins, and of no others, use the API; without any, nothing is said of it.
+def with_cors(app: App, allowed_origins: Collection[str]) -> App:
+    """An app that pages of these origins, and of no others, may use; without any, nothing is said of it.
 
     Credentials are not allowed: a token travels in a header, and no cookie is ever read or set.
     https://fetch.spec.whatwg.org/#http-cors-protocol
     """
-    if not allowed_origins:
-        return
-    allowed = frozenset(allowed_origins)
+    allowed = frozenset(origin.encode() for origin in allowed_origins)
 
-    @app.before_request
-    async def answer_preflight() -> Response | None:
-        wanted = request.headers.get("Access-Control-Request-Method")
-        if request.method != "OPTIONS" or wanted is None or request.headers.get("Origin") not in allowed:
-            return None
-        response = Response(b"", HTTPStatus.NO_CONTENT)
-        response.headers["Access-Control-Allow-Methods"] = METHODS
-        response.headers["Access-Control-Allow-Headers"] = REQUEST_HEADERS
-        response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_MAX_AGE_S)
-        return response
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        sent = dict(scope["headers"])
+        origin = sent.get(b"origin", b"")
+        named = [*_NAMED, (b"access-control-allow-origin", origin)] if origin in allowed else _VARY
 
-    @app.after_request
-    async def name_origin(response: Response) -> Response:
-        response.headers.add("Vary", "Origin")
-        origin = request.headers.get("Origin")
-        if origin in allowed:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
-        return response
+        async def send_named(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *named]}
+            await send(message)
+
+        asked_first = scope["method"] == "OPTIONS" and b"access-control-request-method" in sent
+        if asked_first and origin in allowed:
+            await send_named({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
+            await send_named({"type": "http.response.body"})
+        else:
+            await app(scope, receive, send_named)
+
+    return answer if allowed else app
+
+
+_VARY = [(b"vary", b"Origin")]
+_NAMED = [*_VARY, (b"access-control-expose-headers", EXPOSED_HEADERS.encode())]
+_PREFLIGHT = [
+    (b"access-control-allow-methods", METHODS.encode()),
+    (b"access-control-allow-headers", REQUEST_HEADERS.encode()),
+    (b"access-control-max-age", str(PREFLIGHT_MAX_AGE_S).encode()),
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from time import time
 from wsgiref.handlers import format_date_time
 
@@ -16,10 +16,12 @@ from quart_trio import QuartTrio
 
 from application.service import Service
 from transport.admission import make_room
+from transport.asgi import App
+from transport.gateway.gateway import Gateway
 from transport.http import problems, routes
 from transport.http.connection import HttpConnection, HttpLimits
 from transport.http.endpoint import UsernameConverter
-from transport.http.hygiene import install_cors, security_headers
+from transport.http.hygiene import security_headers, with_cors
 from transport.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -30,11 +32,12 @@ BACKLOG = 1_024
 def create_app(
     service: Service,
     metrics: Metrics,
+    gateway: Gateway | None = None,
     *,
     allowed_origins: Collection[str] = (),
     limits: HttpLimits | None = None,
 ) -> QuartTrio:
-    """The app with v1 on it, open to pages of these origins."""
+    """The app with v1 on it, and the gateway in front of it, open to pages of these origins."""
     limits = limits or HttpLimits()
     app = QuartTrio("transactions", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.body_max_bytes
@@ -42,8 +45,11 @@ def create_app(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.converters["username"] = UsernameConverter
     app.register_blueprint(routes.endpoints(service, metrics).blueprint)
-    install_cors(app, allowed_origins)
     problems.install(app)
+    served: App = app.asgi_app
+    if gateway is not None:
+        served = gateway.mounted(served)
+    app.asgi_app = with_cors(served, allowed_origins)  # type: ignore[method-assign, assignment]
     return app
 
 
@@ -63,7 +69,7 @@ class _Config(Config):
 
 
 class HttpServer:
-    """Serves an app on one address until stopped."""
+    """Serves an app on one address until stopped; `drain` then tells it to end what has no end of its own."""
 
     def __init__(
         self,
@@ -71,12 +77,14 @@ class HttpServer:
         address: str,
         *,
         grace_s: float,
+        drain: Callable[[], None] = lambda: None,
         public_url: str = "",
         limits: HttpLimits | None = None,
     ) -> None:
         self._app = wrap_app(app, 0, "asgi")
         self._address = address
         self._grace_s = grace_s
+        self._drain = drain
         self._limits = limits or HttpLimits()
         self._config = _Config(public_url, self._limits)
         self._connections: set[HttpConnection] = set()
@@ -102,6 +110,7 @@ class HttpServer:
                 task_status.started()
                 await self._stop.wait()
                 accepting.cancel_scope.cancel()
+            self._drain()
             await self._context.terminated.set()
             connections.cancel_scope.deadline = trio.current_time() + self._grace_s
             for connection in self._connections:
