@@ -7,7 +7,7 @@ TOOLS := $(VENV)/installed-tools
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--override overrides.txt --no-annotate --no-header -q
 
-.PHONY: help server test lint format postgres redis createdb dropdb migrateup migratedown proto docs bench lock clean
+.PHONY: help server test lint format postgres redis createdb dropdb migrateup migratedown proto release docs bench lock clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,16 +18,20 @@ server: $(INSTALLED) ## run the service; starts its own PostgreSQL and Redis whe
 test: $(TOOLS) ## the whole test suite, against servers of its own
 	@$(BIN)/pytest
 
-lint: $(TOOLS) ## style, types, import rules, generated code and documents, known vulnerabilities
+lint: $(TOOLS) ## style, types, import rules, generated code and documents, breaking changes, known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m infra.protogen --check
+	@$(BIN)/buf lint proto/descriptors.binpb --config proto/buf.yaml
+	@$(BIN)/buf format proto --diff --exit-code
+	@$(BIN)/python -m infra.released
 	@$(BIN)/python -m infra.docs --check
 	@$(BIN)/python -m infra.vulnerabilities
 
 format: $(TOOLS) ## put the code into the one format
+	@$(BIN)/buf format proto --write
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -49,8 +53,11 @@ migrateup: $(INSTALLED) ## bring the schema up to date (while `make postgres` or
 migratedown: $(INSTALLED) ## take back the newest version of the schema
 	@$(BIN)/transactions migrate down
 
-proto: $(TOOLS) ## regenerate the modules beside the .proto files
+proto: $(TOOLS) ## regenerate what is made from the .proto files
 	@$(BIN)/python -m infra.protogen
+
+release: $(TOOLS) ## take the API of now as released: what it has may not be taken back later
+	@$(BIN)/python -m infra.released --update
 
 docs: $(TOOLS) ## regenerate the documents that are drawn from the code
 	@$(BIN)/python -m infra.docs

@@ -15,16 +15,23 @@ NAME_MAX = 100
 EMAIL_MAX = 254
 RESERVED_USERNAMES = ("login", "logout", "resend_verification", "password_reset")
 PASSWORD_MIN, PASSWORD_MAX = 8, 128
+
+# Expressions that JSON Schema, RE2 and Python read alike: the API's descriptions have them too.
 USERNAME = "^[a-z0-9_]{3,32}$"
-
-
-_USERNAME = re.compile(USERNAME)
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>(),;:\\\"\[\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # C0 and C1, what else breaks lines, and what turns the direction of the text around it (UAX #9).
-CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-_CONTROL = re.compile(f"[{CONTROLS}]")
+_CONTROLS = r"\x00-\x1f\x7f-\x9f" + "\u2028-\u202e\u2066-\u2069"
+_BLANKS = " \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+PRINTABLE = f"^[^{_CONTROLS}]*$"
+NAMED = f"^[{_BLANKS}]*[^{_CONTROLS}{_BLANKS}][^{_CONTROLS}]*$"
+"""Printable, and not only blanks."""
+WITHOUT_NUL = r"^[^\x00]*$"
+KEY = r"^[\x20-\x7e]{1,255}$"
+
+_USERNAME, _PRINTABLE, _NAMED = re.compile(USERNAME), re.compile(PRINTABLE), re.compile(NAMED)
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_EMAIL = re.compile(rf"[^@\s\x00-\x1f\x7f<>(),;:\\\"\[\]]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
 _ROLES = tuple(role.value for role in Role)
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_KEY = re.compile(KEY)
 
 
 def check(problems: Iterable[tuple[str, str | None]]) -> None:
@@ -56,26 +63,24 @@ def role(value: str) -> str | None:
 
 
 def full_name(value: str) -> str | None:
-    """1 to 100 characters, none of them control characters."""
-    if len(value.strip()) >= 1 and len(value) <= NAME_MAX and not _CONTROL.search(value):
-        return None
-    return f"must be 1 to {NAME_MAX} printable characters"
+    """1 to 100 characters, none of them control characters, and not only blanks."""
+    ok = len(value) <= NAME_MAX and _NAMED.fullmatch(value)
+    return None if ok else f"must be 1 to {NAME_MAX} printable characters"
 
 
 def email(value: str) -> str | None:
-    """An address with a local part and a domain; whether it exists is for the mail to find out.
+    """An address with a local part and a domain of two labels (RFC 1035) or more; whether it exists is for the
+    mail to find out.
 
     None with an encoded word (RFC 2047): a mail's header would be read as another address.
     """
-    domain = value.rpartition("@")[2]
-    if len(value) <= EMAIL_MAX and value.isascii() and _EMAIL.fullmatch(value) and "." in domain:
-        return None if ".." not in value and "=?" not in value else "must be an email address"
-    return "must be an email address"
+    ok = len(value) <= EMAIL_MAX and value.isascii() and _EMAIL.fullmatch(value)
+    return None if ok and ".." not in value and "=?" not in value else "must be an email address"
 
 
 def account_name(value: str) -> str | None:
     """At most 100 characters, none of them control characters."""
-    ok = len(value) <= NAME_MAX and not _CONTROL.search(value)
+    ok = len(value) <= NAME_MAX and _PRINTABLE.fullmatch(value)
     return None if ok else f"must be at most {NAME_MAX} printable characters"
 
 

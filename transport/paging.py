@@ -6,18 +6,19 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from application.ledger import PAGE_MAX, SEQ_BEYOND_ALL
+from application.ledger import PAGE_MAX
 from domain.errors import InvalidArgument
 
 Item = TypeVar("Item")
 
-CURSOR = re.compile("[1-9][0-9]{0,18}")
+CURSOR = "^[1-9][0-9]{0,17}$"
+_CURSOR = re.compile(CURSOR)
 
 
 def check_limit(limit: int) -> int:
     """The size of a page; raises InvalidArgument."""
     if not 1 <= limit <= PAGE_MAX:
-        raise InvalidArgument.field("limit", f"must be 1 to {PAGE_MAX}")
+        raise InvalidArgument.field("limit", f"must be between 1 and {PAGE_MAX}")
     return limit
 
 
@@ -25,10 +26,9 @@ def position(cursor: str | None, first: int) -> int:
     """The number a page starts from; `first` where no cursor was sent. Raises InvalidArgument."""
     if cursor is None:
         return first
-    number = int(cursor) if CURSOR.fullmatch(cursor) else 0
-    if not 0 < number <= SEQ_BEYOND_ALL:
+    if not _CURSOR.fullmatch(cursor):
         raise InvalidArgument.field("cursor", "must be one that a page returned")
-    return number
+    return int(cursor)
 
 
 def cut(items: Sequence[Item], limit: int, number: Callable[[Item], int]) -> tuple[Sequence[Item], str | None]:

@@ -7,7 +7,6 @@ root is needed; else, and loudly, a substitute written in Python that is good en
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import signal
 import socket
@@ -16,10 +15,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from infra.local.debian import library_path, unpacked
 from infra.local.process import FolderLock, spawn, stop, stop_orphan, wait_until
 
 SOCKET_PATH_MAX = 100
-UNPACK_TIMEOUT_S = 120
+PROGRAM = "usr/bin/redis-server"
 PACKAGES = {"redis-server", "redis-tools"}
 """The program is in the second; the first has its name."""
 
@@ -99,11 +99,9 @@ class LocalRedis:
         installed = shutil.which("redis-server")
         if installed:
             return [installed, *options], {}
-        unpacked = _unpacked(self.folder / "package")
-        if unpacked:
-            libraries = {str(path.parent) for path in unpacked.rglob("*.so*")}
-            path = ":".join(sorted(libraries))
-            return [unpacked / "usr/bin/redis-server", *options], {"LD_LIBRARY_PATH": path}
+        package = unpacked(PROGRAM, PACKAGES, self.folder / "package")
+        if package:
+            return [package / PROGRAM, *options], {"LD_LIBRARY_PATH": library_path(package)}
         print(
             "WARNING: no redis-server and no Debian package to be had: using a substitute in Python.\n"
             "WARNING: good enough to try the service, lost on exit. Install redis-server, or set REDIS_URL.",
@@ -119,39 +117,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _unpacked(folder: Path) -> Path | None:
-    """Debian's redis-server with the libraries this machine lacks, unpacked; None where that fails."""
-    if (folder / "usr/bin/redis-server").exists():
-        return folder
-    if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        return None
-    partial = folder.with_name("package.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        plan = _run(["apt-get", "-s", "--no-install-recommends", "install", "redis-server"], partial)
-        missing = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
-        _run(["apt-get", "download", *sorted(missing | PACKAGES)], partial)
-        for package in partial.glob("*.deb"):
-            _run(["dpkg", "-x", str(package), str(partial)], partial)
-    except (subprocess.SubprocessError, OSError):
-        return None
-    if not (partial / "usr/bin/redis-server").exists():
-        return None
-    partial.rename(folder)
-    return folder
-
-
-def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(  # noqa: S603 - the command is ours
-        command,
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=UNPACK_TIMEOUT_S,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    return done.stdout

@@ -189,6 +189,10 @@ def test_every_answer_carries_the_security_headers_once_and_no_version(service):
         ("/v1/accounts", 401),
         ("/nothing", 404),
         ("/v1/verify_email", 404),
+        ("/docs", 200),
+        ("/docs/schema", 200),
+        ("/docs/assets/swagger.js", 200),
+        ("/docs/assets/nothing", 404),
     ):
         response = httpx.get(service.http + path, headers={"Accept": "text/html"})
         assert response.status_code == status
@@ -197,7 +201,8 @@ def test_every_answer_carries_the_security_headers_once_and_no_version(service):
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["x-frame-options"] == "DENY"
         assert response.headers["referrer-policy"] == "no-referrer"
-        assert response.headers["cache-control"] == "no-store"
+        kept = path in ("/docs", "/docs/assets/swagger.js")
+        assert response.headers["cache-control"] == ("public, max-age=0" if kept else "no-store")
         assert "default-src 'none'" in response.headers["content-security-policy"]
         assert "server" not in response.headers
         assert "strict-transport-security" not in response.headers  # its public URL is not https

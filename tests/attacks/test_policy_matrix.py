@@ -36,6 +36,7 @@ V2_ONLY = {
     Operation.WATCH_ACCOUNT,
 }
 PAGES = {"healthz", "readyz", "show_metrics", "ask_for_password", "take_password", "openapi"}
+PAGES |= {"docs.swagger", "docs.schema", "docs.asset", "docs.favicon"}
 NOT_ABOUT_ANYTHING_OF_ANYBODY = {
     Operation.CREATE_ACCOUNT,
     Operation.LIST_ACCOUNTS,

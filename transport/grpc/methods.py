@@ -45,5 +45,10 @@ def _methods(service: Service, *, ruled: bool) -> Iterator[Method]:
             signature.request_type,
             cardinality in (Cardinality.STREAM_UNARY, Cardinality.STREAM_STREAM),
             cardinality in (Cardinality.UNARY_STREAM, Cardinality.STREAM_STREAM),
-            Operation(re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()) if ruled else None,
+            operation_of(name) if ruled else None,
         )
+
+
+def operation_of(name: str) -> Operation:
+    """The operation that a method of this name is; raises ValueError for one that the policy does not have."""
+    return Operation(re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())

@@ -25,6 +25,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from transport.http.hygiene import own_first
 from transport.http.inbox import Tasks
 
 RECEIVE_BYTES = 16 * 1024
@@ -77,10 +78,8 @@ class _Http1(H11Protocol):
         await super()._create_stream(request)
 
     async def _send_h11_event(self, event: Any) -> None:
-        if isinstance(event, h11.Response) and self.connection.their_state is h11.SEND_BODY:
-            # The rest of the request is not waited for, so nothing can follow it here.
-            headers = [*event.headers.raw_items(), (b"connection", b"close")]
-            event = h11.Response(status_code=event.status_code, headers=headers)
+        if isinstance(event, h11.Response):
+            event = self._completed(event)
         try:
             data = self.connection.send(event) or b""
         except h11.LocalProtocolError:
@@ -96,6 +95,15 @@ class _Http1(H11Protocol):
         data, self._head = self._head + data, b""
         if data:
             await self.send(RawData(data))
+
+    def _completed(self, response: h11.Response) -> h11.Response:
+        headers = own_first(response.headers.raw_items())
+        if self.connection.their_state is h11.SEND_BODY:
+            # The rest of the request is not waited for, so nothing can follow it here.
+            headers.append((b"connection", b"close"))
+        if len(headers) == len(response.headers):
+            return response
+        return h11.Response(status_code=response.status_code, headers=headers)
 
 
 class HttpConnection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from transport.asgi import App, Receive, Scope, Send
@@ -15,10 +15,17 @@ HSTS_MAX_AGE_S = 63_072_000
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 REQUEST_HEADERS = "Authorization, Content-Type, Grpc-Timeout, Idempotency-Key, X-Request-Id"
 EXPOSED_HEADERS = "Error-Code, Idempotency-Replayed, Retry-After, X-Request-Id"
+MAY_DIFFER = frozenset({b"content-security-policy", b"cache-control"})
+"""What an answer may say for itself, in place of what every answer says."""
 
-_STYLE = base64.b64encode(hashlib.sha256(PAGE_STYLE.encode()).digest()).decode()
+
+def style_source(style: str) -> str:
+    """How a policy names a style that is part of a page. https://www.w3.org/TR/CSP3/#grammardef-hash-source"""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
+
+
 CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE}'; img-src data:; form-action 'self'; "
+    f"default-src 'none'; style-src {style_source(PAGE_STYLE)}; img-src data:; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
 
@@ -39,6 +46,18 @@ def security_headers(public_url: str) -> list[tuple[bytes, bytes]]:
     if public_url.startswith("https://"):
         headers["strict-transport-security"] = f"max-age={HSTS_MAX_AGE_S}"
     return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def own_first(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """An answer's headers, its own before the general ones: what it says of `MAY_DIFFER` itself stands alone."""
+    kept, said = [], set()
+    for name, value in headers:
+        if name in MAY_DIFFER:
+            if name in said:
+                continue
+            said.add(name)
+        kept.append((name, value))
+    return kept
 
 
 def with_cors(app: App, allowed_origins: Collection[str]) -> App:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 
@@ -17,11 +16,16 @@ from application.ledger import PAGE_DEFAULT, PAGE_MAX
 from domain.errors import Code, FieldError
 from domain.policy import PUBLIC, Operation
 from domain.validation import ID_MAX, USERNAME
+from transport.docs.examples import EXAMPLES
+from transport.docs.parts import REPLAYED, Json, Parts, idempotency_key, schema_ref
+from transport.docs.statuses import refusals
 from transport.errors import http_status
 from transport.http import schemas
 from transport.http.endpoint import Endpoint
+from transport.paging import CURSOR
 
-VERSION = "1.0"
+TAG = "v1"
+PROBES = "probes"
 REF = "#/components/schemas/{name}"
 PROBLEM = "application/problem+json"
 
@@ -48,32 +52,19 @@ SUMMARIES = {
     Operation.CREATE_TRANSFER: "Move money out of an account of the caller's",
     Operation.GET_TRANSFER: "Read a transfer",
 }
-ABOUT_WHAT_MAY_NOT_BE_THERE = {
-    Operation.VERIFY_EMAIL,
-    Operation.CONFIRM_PASSWORD_RESET,
-    Operation.CREATE_TRANSFER,
-}
-MAY_BE_TAKEN = {Operation.CREATE_USER, Operation.UPDATE_USER}
-TAKES_CREDENTIALS = {Operation.LOGIN_USER, Operation.RENEW_ACCESS}
 
-QUERY: dict[str, dict[str, Any]] = {
+QUERY: dict[str, Json] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT},
-    "cursor": {"type": "string", "description": "From the page before", "pattern": "^[1-9][0-9]{0,17}$"},
+    "cursor": {"type": "string", "description": "From the page before", "pattern": CURSOR},
     "username": {"type": "string", "pattern": USERNAME},
     "email_id": {"type": "string"},
     "secret_code": {"type": "string"},
 }
-PATH: dict[str, dict[str, Any]] = {
+PATH: dict[str, Json] = {
     "username": {"type": "string", "pattern": USERNAME},
     "session_id": {"type": "string", "format": "uuid"},
     "account_id": {"type": "integer", "minimum": 1, "maximum": ID_MAX},
     "transfer_id": {"type": "integer", "minimum": 1, "maximum": ID_MAX},
-}
-IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The first outcome is replayed for 24 hours; the key belongs to the calling user",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 
 
@@ -89,85 +80,98 @@ class Problem(msgspec.Struct):
     request_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def describe(endpoints: Iterable[Endpoint], currencies: Iterable[str]) -> bytes:
-    """The document, as JSON, for a service with these currencies."""
+def describe(endpoints: Iterable[Endpoint], currencies: Iterable[str]) -> Parts:
+    """What these routes serve, for a service with these currencies."""
     described = sorted(endpoints, key=lambda each: (each.path, each.method))
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, Json] = {}
     for each in described:
         paths.setdefault(_template(each.path), {})[each.method.lower()] = _operation(each)
     for probe, statuses in (("/healthz", (200,)), ("/readyz", (200, 503))):
         responses = {str(status): _answer(status, schemas.Status) for status in statuses}
-        paths[probe] = {"get": {"operationId": probe[1:], "security": [], "responses": responses}}
-    types = {kind for each in described for kind in (each.takes, each.gives) if kind is not None}
+        paths[probe] = {
+            "get": {"operationId": probe[1:], "tags": [PROBES], "security": [], "responses": responses}
+        }
+    types = dict.fromkeys(kind for each in described for kind in (each.takes, each.gives) if kind is not None)
     _, components = msgspec.json.schema_components([*types, schemas.Status, Problem], ref_template=REF)
     for kind in types:
         if issubclass(kind, schemas.Request) and "currency" in components[kind.__name__]["properties"]:
             components[kind.__name__]["properties"]["currency"]["enum"] = sorted(currencies)
-    document = {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Transactions API",
-            "version": VERSION,
-            "description": "Users, accounts and transfers. Amounts are integer minor units.",
-        },
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-        },
-        "security": [{"bearer": []}],
-    }
-    return msgspec.json.encode(document)
+    tags = [
+        {"name": TAG, "description": "Plain REST, without what only v2 has: roles, batches, streams."},
+        {"name": PROBES, "description": "Whether the service lives, and whether it takes work."},
+    ]
+    return Parts(tags, paths, components, {})
 
 
-def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    described: dict[str, Any] = {
+def _operation(endpoint: Endpoint) -> Json:
+    responses = {str(status): _answer(status, None) for status in sorted(_refusals(endpoint))}
+    responses[str(int(endpoint.status))] = _success(endpoint)
+    described: Json = {
         "operationId": endpoint.operation.value,
+        "tags": [TAG],
         "summary": SUMMARIES[endpoint.operation],
         "parameters": _parameters(endpoint),
-        "responses": {str(status): _answer(status, endpoint.gives) for status in sorted(_statuses(endpoint))},
+        "responses": responses,
     }
     if endpoint.operation in PUBLIC:
         described["security"] = []
     if endpoint.takes is not None:
-        content = {"application/json": {"schema": {"$ref": REF.format(name=endpoint.takes.__name__)}}}
-        described["requestBody"] = {"required": endpoint.body_required, "content": content}
+        content = {"schema": schema_ref(endpoint.takes.__name__), "example": _body(endpoint)}
+        described["requestBody"] = {
+            "required": endpoint.body_required,
+            "content": {"application/json": content},
+        }
     return described
 
 
-def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    named = re.findall(r"<(?:\w+:)?(\w+)>", endpoint.path)
-    parameters = [{"name": name, "in": "path", "required": True, "schema": PATH[name]} for name in named]
-    parameters += [{"name": name, "in": "query", "schema": QUERY[name]} for name in endpoint.query]
-    return [*parameters, IDEMPOTENCY_KEY] if endpoint.moves_money else parameters
+def _body(endpoint: Endpoint) -> Json:
+    assert endpoint.takes is not None
+    asked = EXAMPLES[endpoint.operation].request
+    return {name: asked[name] for name in endpoint.takes.__struct_fields__ if name in asked}
 
 
-def _statuses(endpoint: Endpoint) -> set[int]:
-    operation = endpoint.operation
-    statuses = {int(endpoint.status), 500, 503, 504}
-    if endpoint.takes is not None:
-        statuses |= {400, 408, 413, 429}
+def _parameters(endpoint: Endpoint) -> list[Json]:
+    asked = EXAMPLES[endpoint.operation].request
+    parameters: list[Json] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": PATH[name],
+            "example": asked.get(name, asked.get("id")),
+        }
+        for name in re.findall(r"<(?:\w+:)?(\w+)>", endpoint.path)
+    ]
+    for name in endpoint.query:
+        example = {"example": asked[name]} if name in asked else {}
+        parameters.append({"name": name, "in": "query", "schema": QUERY[name], **example})
+    return [*parameters, idempotency_key()] if endpoint.moves_money else parameters
+
+
+def _refusals(endpoint: Endpoint) -> set[int]:
+    statuses = refusals(
+        endpoint.operation, has_body=endpoint.takes is not None, names_something="<" in endpoint.path
+    )
     if endpoint.query:
         statuses |= {400}
-    if operation not in PUBLIC:
-        statuses |= {401, 403}
-    if operation in TAKES_CREDENTIALS:
-        statuses |= {401, 403}
-    if "<" in endpoint.path or operation in ABOUT_WHAT_MAY_NOT_BE_THERE:
-        statuses |= {404}
-    if operation in MAY_BE_TAKEN:
-        statuses |= {409}
     if endpoint.moves_money:
         statuses |= {http_status(Code.INSUFFICIENT_FUNDS)}
     return statuses
 
 
-def _answer(status: int, gives: type[msgspec.Struct] | None) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+def _success(endpoint: Endpoint) -> Json:
+    answer = _answer(endpoint.status, endpoint.gives)
+    if endpoint.gives is not None:
+        answer["content"]["application/json"]["example"] = msgspec.to_builtins(EXAMPLES[endpoint.operation].v1)
+    return {**answer, "headers": REPLAYED} if endpoint.moves_money else answer
+
+
+def _answer(status: int, gives: type[msgspec.Struct] | None) -> Json:
+    answer: Json = {"description": HTTPStatus(status).phrase}
     if status >= HTTPStatus.BAD_REQUEST:
-        answer["content"] = {PROBLEM: {"schema": {"$ref": REF.format(name="Problem")}}}
+        answer["content"] = {PROBLEM: {"schema": schema_ref("Problem")}}
     elif gives is not None:
-        answer["content"] = {"application/json": {"schema": {"$ref": REF.format(name=gives.__name__)}}}
+        answer["content"] = {"application/json": {"schema": schema_ref(gives.__name__)}}
     return answer
 
 

@@ -7,9 +7,9 @@ from quart import Response
 
 from application.service import Service
 from domain.errors import Code
+from transport.docs.openapi import description
 from transport.http import identity, ledger, schemas
 from transport.http.endpoint import Asked, Endpoints
-from transport.http.openapi import describe
 from transport.http.problems import problem
 from transport.metrics import CONTENT_TYPE, Metrics
 
@@ -54,7 +54,7 @@ def _add_metrics(endpoint: Endpoints, metrics: Metrics) -> None:
 
 
 def _add_description(endpoint: Endpoints) -> None:
-    described = describe(endpoint.described, endpoint.service.ledger.currencies)
+    described = description(endpoint.described, endpoint.service.ledger.currencies)
 
     @endpoint.page("GET", "/openapi.json")
     async def openapi(asked: Asked) -> Response:

@@ -20,10 +20,6 @@ from domain.errors import FieldError, InvalidArgument
 from domain.ledger import AMOUNT_MAX, Account, Entry, Transfer
 from domain.users import SecurityEvent, Session, User
 
-PRINTABLE = f"^[^{validation.CONTROLS}]*$"
-NAMED = rf"^[^{validation.CONTROLS}]*[^{validation.CONTROLS}\s][^{validation.CONTROLS}]*$"
-WITHOUT_NUL = r"^[^\x00]*$"
-
 
 def _said(**schema: object) -> msgspec.Meta:
     return msgspec.Meta(extra_json_schema=dict(schema))
@@ -36,15 +32,16 @@ class Request(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 # What the API's description says of well-formed values; `domain.validation` decides.
 Username = Annotated[str, _said(pattern=validation.USERNAME)]
 Password = Annotated[
-    str, _said(minLength=validation.PASSWORD_MIN, maxLength=validation.PASSWORD_MAX, pattern=WITHOUT_NUL)
+    str,
+    _said(minLength=validation.PASSWORD_MIN, maxLength=validation.PASSWORD_MAX, pattern=validation.WITHOUT_NUL),
 ]
-FullName = Annotated[str, _said(minLength=1, maxLength=validation.NAME_MAX, pattern=NAMED)]
+FullName = Annotated[str, _said(minLength=1, maxLength=validation.NAME_MAX, pattern=validation.NAMED)]
 Email = Annotated[str, _said(format="email", maxLength=validation.EMAIL_MAX)]
-AccountName = Annotated[str, _said(maxLength=validation.NAME_MAX, pattern=PRINTABLE)]
+AccountName = Annotated[str, _said(maxLength=validation.NAME_MAX, pattern=validation.PRINTABLE)]
 Currency = Annotated[str, _said(pattern="^[A-Z]{3}$")]
 Amount = Annotated[int, _said(minimum=1, maximum=AMOUNT_MAX)]
 Identifier = Annotated[int, _said(minimum=1, maximum=validation.ID_MAX)]
-Text = Annotated[str, _said(pattern=WITHOUT_NUL)]
+Text = Annotated[str, _said(pattern=validation.WITHOUT_NUL)]
 
 
 class CreateUser(Request, frozen=True):

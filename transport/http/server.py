@@ -17,6 +17,7 @@ from quart_trio import QuartTrio
 from application.service import Service
 from transport.admission import make_room
 from transport.asgi import App
+from transport.docs import pages as docs
 from transport.gateway.gateway import Gateway
 from transport.http import problems, routes
 from transport.http.connection import HttpConnection, HttpLimits
@@ -37,7 +38,7 @@ def create_app(
     allowed_origins: Collection[str] = (),
     limits: HttpLimits | None = None,
 ) -> QuartTrio:
-    """The app with v1 on it, and the gateway in front of it, open to pages of these origins."""
+    """The app with v1 and its documentation, and the gateway in front of it, open to pages of these origins."""
     limits = limits or HttpLimits()
     app = QuartTrio("transactions", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.body_max_bytes
@@ -45,6 +46,7 @@ def create_app(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.converters["username"] = UsernameConverter
     app.register_blueprint(routes.endpoints(service, metrics).blueprint)
+    app.register_blueprint(docs.blueprint())
     problems.install(app)
     served: App = app.asgi_app
     if gateway is not None:

@@ -1,6 +1,8 @@
 import purerpc
 import proto.transactions.v2.ledger_pb2 as transactions_dot_v2_dot_ledger__pb2
+import proto.buf.validate.validate_pb2 as buf_dot_validate_dot_validate__pb2
 import google.api.annotations_pb2 as google_dot_api_dot_annotations__pb2
+import google.api.field_behavior_pb2 as google_dot_api_dot_field_behavior__pb2
 import proto.transactions.v2.types_pb2 as transactions_dot_v2_dot_types__pb2
 
 

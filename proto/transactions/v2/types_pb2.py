@@ -22,26 +22,97 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btransactions/v2/types.proto\x12\x0ftransactions.v2\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x01\n\x04User\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x11\n\tfull_name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x19\n\x11is_email_verified\x18\x04 \x01(\x08\x12\r\n\x05roles\x18\x05 \x03(\t\x12\x37\n\x13password_changed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe7\x01\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nuser_agent\x18\x02 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_current\x18\x07 \x01(\x08\"\xb6\x01\n\rSecurityEvent\x12\n\n\x02id\x18\x01 \x01(\x03\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08username\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x06 \x01(\t\x12\x12\n\nuser_agent\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\"\xb0\x01\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x0f\n\x07\x62\x61lance\x18\x05 \x01(\x03\x12\x19\n\x11\x61vailable_balance\x18\x06 \x01(\x03\x12\x0e\n\x06status\x18\x07 \x01(\t\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x08Transfer\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x17\n\x0f\x66rom_account_id\x18\x02 \x01(\x03\x12\x15\n\rto_account_id\x18\x03 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x0e\n\x06status\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x01\n\x05\x45ntry\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12\x13\n\x0btransfer_id\x18\x03 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x15\n\rbalance_after\x18\x05 \x01(\x03\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btransactions/v2/types.proto\x12\x0ftransactions.v2\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x01\n\x04User\x12\x16\n\x08username\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\tfull_name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x1f\n\x11is_email_verified\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x13\n\x05roles\x18\x05 \x03(\tB\x04\xe2\x41\x01\x03\x12=\n\x13password_changed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x91\x02\n\x07Session\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x18\n\nuser_agent\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x63lient_address\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0clast_used_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nis_current\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xe6\x01\n\rSecurityEvent\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x08\x12\x34\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08username\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x61\x63tor\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x63lient_address\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nuser_agent\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65tail\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\"\xd4\x01\n\x07\x41\x63\x63ount\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x08\x12\x13\n\x05owner\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x15\n\x07\x62\x61lance\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1f\n\x11\x61vailable_balance\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06status\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xba\x01\n\x08Transfer\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x08\x12\x17\n\x0f\x66rom_account_id\x18\x02 \x01(\x03\x12\x15\n\rto_account_id\x18\x03 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x14\n\x06status\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xb8\x01\n\x05\x45ntry\x12\x18\n\naccount_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x11\n\x03seq\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0btransfer_id\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06\x61mount\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rbalance_after\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'transactions.v2.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_USER']._serialized_start=82
-  _globals['_USER']._serialized_end=287
-  _globals['_SESSION']._serialized_start=290
-  _globals['_SESSION']._serialized_end=521
-  _globals['_SECURITYEVENT']._serialized_start=524
-  _globals['_SECURITYEVENT']._serialized_end=706
-  _globals['_ACCOUNT']._serialized_start=709
-  _globals['_ACCOUNT']._serialized_end=885
-  _globals['_TRANSFER']._serialized_start=888
-  _globals['_TRANSFER']._serialized_end=1056
-  _globals['_ENTRY']._serialized_start=1059
-  _globals['_ENTRY']._serialized_end=1207
+  _globals['_USER'].fields_by_name['username']._loaded_options = None
+  _globals['_USER'].fields_by_name['username']._serialized_options = b'\342A\001\010'
+  _globals['_USER'].fields_by_name['is_email_verified']._loaded_options = None
+  _globals['_USER'].fields_by_name['is_email_verified']._serialized_options = b'\342A\001\003'
+  _globals['_USER'].fields_by_name['roles']._loaded_options = None
+  _globals['_USER'].fields_by_name['roles']._serialized_options = b'\342A\001\003'
+  _globals['_USER'].fields_by_name['password_changed_at']._loaded_options = None
+  _globals['_USER'].fields_by_name['password_changed_at']._serialized_options = b'\342A\001\003'
+  _globals['_USER'].fields_by_name['created_at']._loaded_options = None
+  _globals['_USER'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['id']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['id']._serialized_options = b'\342A\001\010'
+  _globals['_SESSION'].fields_by_name['user_agent']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['user_agent']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['client_address']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['client_address']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['created_at']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['last_used_at']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['last_used_at']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['expires_at']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['expires_at']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['is_current']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['is_current']._serialized_options = b'\342A\001\003'
+  _globals['_SECURITYEVENT'].fields_by_name['id']._loaded_options = None
+  _globals['_SECURITYEVENT'].fields_by_name['id']._serialized_options = b'\342A\001\010'
+  _globals['_SECURITYEVENT'].fields_by_name['created_at']._loaded_options = None
+  _globals['_SECURITYEVENT'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
+  _globals['_SECURITYEVENT'].fields_by_name['kind']._loaded_options = None
+  _globals['_SECURITYEVENT'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
+  _globals['_SECURITYEVENT'].fields_by_name['username']._loaded_options = None
+  _globals['_SECURITYEVENT'].fields_by_name['username']._serialized_options = b'\342A\001\003'
+  _globals['_SECURITYEVENT'].fields_by_name['actor']._loaded_options = None
+  _globals['_SECURITYEVENT'].fields_by_name['actor']._serialized_options = b'\342A\001\003'
+  _globals['_SECURITYEVENT'].fields_by_name['client_address']._loaded_options = None
+  _globals['_SECURITYEVENT'].fields_by_name['client_address']._serialized_options = b'\342A\001\003'
+  _globals['_SECURITYEVENT'].fields_by_name['user_agent']._loaded_options = None
+  _globals['_SECURITYEVENT'].fields_by_name['user_agent']._serialized_options = b'\342A\001\003'
+  _globals['_SECURITYEVENT'].fields_by_name['detail']._loaded_options = None
+  _globals['_SECURITYEVENT'].fields_by_name['detail']._serialized_options = b'\342A\001\003'
+  _globals['_ACCOUNT'].fields_by_name['id']._loaded_options = None
+  _globals['_ACCOUNT'].fields_by_name['id']._serialized_options = b'\342A\001\010'
+  _globals['_ACCOUNT'].fields_by_name['owner']._loaded_options = None
+  _globals['_ACCOUNT'].fields_by_name['owner']._serialized_options = b'\342A\001\003'
+  _globals['_ACCOUNT'].fields_by_name['balance']._loaded_options = None
+  _globals['_ACCOUNT'].fields_by_name['balance']._serialized_options = b'\342A\001\003'
+  _globals['_ACCOUNT'].fields_by_name['available_balance']._loaded_options = None
+  _globals['_ACCOUNT'].fields_by_name['available_balance']._serialized_options = b'\342A\001\003'
+  _globals['_ACCOUNT'].fields_by_name['status']._loaded_options = None
+  _globals['_ACCOUNT'].fields_by_name['status']._serialized_options = b'\342A\001\003'
+  _globals['_ACCOUNT'].fields_by_name['created_at']._loaded_options = None
+  _globals['_ACCOUNT'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
+  _globals['_TRANSFER'].fields_by_name['id']._loaded_options = None
+  _globals['_TRANSFER'].fields_by_name['id']._serialized_options = b'\342A\001\010'
+  _globals['_TRANSFER'].fields_by_name['status']._loaded_options = None
+  _globals['_TRANSFER'].fields_by_name['status']._serialized_options = b'\342A\001\003'
+  _globals['_TRANSFER'].fields_by_name['created_at']._loaded_options = None
+  _globals['_TRANSFER'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
+  _globals['_ENTRY'].fields_by_name['account_id']._loaded_options = None
+  _globals['_ENTRY'].fields_by_name['account_id']._serialized_options = b'\342A\001\003'
+  _globals['_ENTRY'].fields_by_name['seq']._loaded_options = None
+  _globals['_ENTRY'].fields_by_name['seq']._serialized_options = b'\342A\001\003'
+  _globals['_ENTRY'].fields_by_name['transfer_id']._loaded_options = None
+  _globals['_ENTRY'].fields_by_name['transfer_id']._serialized_options = b'\342A\001\003'
+  _globals['_ENTRY'].fields_by_name['amount']._loaded_options = None
+  _globals['_ENTRY'].fields_by_name['amount']._serialized_options = b'\342A\001\003'
+  _globals['_ENTRY'].fields_by_name['balance_after']._loaded_options = None
+  _globals['_ENTRY'].fields_by_name['balance_after']._serialized_options = b'\342A\001\003'
+  _globals['_ENTRY'].fields_by_name['created_at']._loaded_options = None
+  _globals['_ENTRY'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
+  _globals['_USER']._serialized_start=115
+  _globals['_USER']._serialized_end=350
+  _globals['_SESSION']._serialized_start=353
+  _globals['_SESSION']._serialized_end=626
+  _globals['_SECURITYEVENT']._serialized_start=629
+  _globals['_SECURITYEVENT']._serialized_end=859
+  _globals['_ACCOUNT']._serialized_start=862
+  _globals['_ACCOUNT']._serialized_end=1074
+  _globals['_TRANSFER']._serialized_start=1077
+  _globals['_TRANSFER']._serialized_end=1263
+  _globals['_ENTRY']._serialized_start=1266
+  _globals['_ENTRY']._serialized_end=1450
 # @@protoc_insertion_point(module_scope)
