@@ -1,4 +1,4 @@
-"""What a service must be able to do after a roll-out: the main job, over HTTP and over gRPC, in small money.
+"""What a service must be able to do after a roll-out: the main job, over HTTP, gRPC and the gateway, in small money.
 
 Checks are made in order. The probes are made in any case; of the rest each rests on those before it, so the first
 failure is the last check. Money that was brought in is taken out again.
@@ -68,7 +68,7 @@ class Smoke:
             ("transfer over HTTP", self._transfer_over_http),
             ("the same key again", self._same_key),
             ("transfer over gRPC", self._transfer_over_grpc),
-            ("both agree on balances and entries", self._agreement),
+            ("all agree on balances and entries", self._agreement),
             ("withdrawals", self._withdrawals),
             ("logouts end the tokens", self._logout),
         ]
@@ -152,6 +152,8 @@ class Smoke:
             entries = (await self._ask("GET", f"/v1/accounts/{account}/entries")).body["items"]
             _expect("balance over HTTP", over_http.body["balance"], balance)
             _expect("entries over HTTP", [each["amount"] for each in entries], amounts)
+            gateway = (await self._ask("GET", f"/v2/accounts/{account}")).body["account"]
+            _expect("balance through the gateway", gateway["balance"], str(balance))
             same = (await self._customer.list_entries(account)).items
             _expect("balance over gRPC", (await self._customer.get_account(account)).balance, balance)
             _expect("entries over gRPC", [each.amount for each in same], amounts)

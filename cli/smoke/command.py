@@ -33,10 +33,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "to make two users, which are disabled afterwards; or --username and --banker with their passwords. "
         "Exit status 1: a check failed.",
     )
-    parser.add_argument(
-        "url", metavar="URL", help="http://HOST:PORT, or https:// and then gRPC over TLS as well"
-    )
+    parser.add_argument("url", metavar="URL", help="http://HOST:PORT or https://HOST:PORT")
     parser.add_argument("--grpc", help="HOST:PORT of gRPC (default: URL's host, port of GRPC_SERVER_ADDRESS)")
+    parser.add_argument(
+        "--grpc-tls",
+        action=argparse.BooleanOptionalAction,
+        help="whether gRPC is over TLS (default: where URL is https)",
+    )
     parser.add_argument("--currency", help="default: the first of CURRENCIES")
     credentials.add_arguments(parser)
     parser.add_argument("--database-url", help="for users (default DATABASE_URL, or the embedded one)")
@@ -50,6 +53,7 @@ class Options:
 
     http: HttpTarget
     grpc: str
+    grpc_tls: bool
     currency: str
     given: Credentials | None
     database: str | None
@@ -76,6 +80,7 @@ def read(arguments: argparse.Namespace, settings: Settings) -> Options:
     return Options(
         http,
         grpc,
+        http.tls if arguments.grpc_tls is None else arguments.grpc_tls,
         arguments.currency or settings.currencies[0],
         given,
         None if given else credentials.database(arguments.database_url, settings),
@@ -103,7 +108,7 @@ async def _smoke(asked: Options) -> int:
 
 
 async def _checked(asked: Options, users: Credentials, report: Callable[[Result], None]) -> bool:
-    context = ssl.create_default_context() if asked.http.tls else None
+    context = ssl.create_default_context() if asked.grpc_tls else None
     async with (
         open_client(asked.grpc, ssl_context=context) as customer,
         open_client(asked.grpc, ssl_context=context) as banker,

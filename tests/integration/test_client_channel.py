@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import ssl
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 
 import pytest
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from proto.transactions.v2 import ledger_pb2 as pb
 from tests.support.grpcio_server import CREATE_TRANSFER, STREAM_TRANSFERS, WATCH_ACCOUNT, grpcio_server
 from tests.support.service import free_port
+from tests.support.smtp import make_certificate
 from transport.client.background import open_background
 from transport.client.channel import Channel, open_channel
 from transport.client.failures import NoAnswer, NotSent, StatusError
@@ -113,42 +108,24 @@ async def test_a_channel_finds_the_server_again_after_its_restart():
                 assert (await call(channel, 1)).fields["grpc-status"] == "0"
 
 
-async def test_calls_go_over_tls():
-    certificate, key = own_certificate()
-    context = ssl.create_default_context(cadata=certificate.decode())
-    with grpcio_server(tls=(key, certificate)) as (port, ledger, _):
+async def test_calls_go_over_tls(tmp_path):
+    certificate, key = make_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=certificate)
+    with grpcio_server(tls=(key.read_bytes(), certificate.read_bytes())) as (port, ledger, _):
         async with open_background() as nursery:
             channel = Channel.to("127.0.0.1", port, nursery, context)
             assert (await call(channel, 5)).fields["grpc-status"] == "0"
     assert ledger.received[0].amount == 5
 
 
-async def test_a_certificate_nobody_vouches_for_is_refused_before_anything_is_sent():
-    certificate, key = own_certificate()
-    with grpcio_server(tls=(key, certificate)) as (port, ledger, _):
+async def test_a_certificate_nobody_vouches_for_is_refused_before_anything_is_sent(tmp_path):
+    certificate, key = make_certificate(tmp_path)
+    with grpcio_server(tls=(key.read_bytes(), certificate.read_bytes())) as (port, ledger, _):
         async with open_background() as nursery:
             channel = Channel.to("127.0.0.1", port, nursery, ssl.create_default_context())
             with pytest.raises(NotSent, match="CERTIFICATE_VERIFY_FAILED"):
                 await call(channel, 5)
     assert ledger.received == []
-
-
-def own_certificate() -> tuple[bytes, bytes]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its private key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    return certificate.public_bytes(pem), key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 async def test_nobody_listening_is_said_as_it_is():

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.support.service import COMMAND, PASSWORD, ROOT, ServiceProcess, free_port
+from tests.support.smtp import make_certificate
 
 CHECKS = 13
 
@@ -54,6 +55,21 @@ def test_what_was_made_for_it_is_left_empty_and_disabled(service):
     assert {balance for (balance,) in balances} == {0}
     assert sessions == (0,)
     assert service.audit().returncode == 0
+
+
+def test_grpc_may_be_over_tls(database_url, redis_url, tmp_path):
+    certificate, key = make_certificate(tmp_path)
+    tls = {
+        "GRPC_TLS_CERTIFICATE": str(certificate),
+        "GRPC_TLS_KEY": str(key),
+        "SSL_CERT_FILE": str(certificate),
+    }
+    service = ServiceProcess(tmp_path, database_url, redis_url, **tls).start()
+    assert smoke(service, "--grpc-tls").returncode == 0
+    done = smoke(service)
+    assert done.returncode == 1
+    assert "gRPC health: " in done.stdout
+    assert service.stop() == 0
 
 
 def test_given_users_are_used_and_need_no_database(service):
