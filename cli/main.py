@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from cli import audit, mail, migrate, serve, settings, user
 from cli.hammer import command as hammer
+from cli.smoke import command as smoke
 from domain.errors import ServiceError
 from infra.local.process import LocalServerError
 from persistence.faults import DatabaseFault
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="transactions", description="A bank's transfer service: every account an actor."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (serve, migrate, user, hammer, audit, mail):
+    for module in (serve, migrate, user, hammer, audit, mail, smoke):
         module.add_parser(commands)
     return parser
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets
 import signal
 import sys
 
@@ -16,18 +15,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.audit import audited, show
+from cli.credentials import new_users
 from cli.hammer import options, report
-from cli.hammer.grpc_client import GrpcFailed
 from cli.hammer.http_client import HttpFailed
 from cli.hammer.load import run_load
 from cli.hammer.options import Options
 from cli.hammer.plan import Plan
-from cli.hammer.prepare import Credentials, PreparationFailed, prepare, random_name
+from cli.hammer.prepare import PreparationFailed, prepare_over_grpc, prepare_over_http
 from cli.hammer.tally import Tally
 from cli.settings import Settings
-from cli.user import add_user
 from persistence.audit import Audit
 from persistence.faults import DatabaseFault
+from transport.client.failures import CallFailed
 
 OK, FAILED = 0, 1
 PROGRESS_EVERY_S = 0.25
@@ -58,7 +57,7 @@ async def _hammer(asked: Options) -> int:
         nursery.start_soon(_watch_signals, stop, preparation, nursery.cancel_scope)
         try:
             status = await _prepare_and_load(asked, stop, preparation)
-        except (HttpFailed, GrpcFailed, PreparationFailed, DatabaseFault, OSError) as error:
+        except (HttpFailed, CallFailed, PreparationFailed, DatabaseFault, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
         nursery.cancel_scope.cancel()
     return status
@@ -90,24 +89,14 @@ async def _prepare_and_load(asked: Options, stop: trio.Event, preparation: trio.
 
 
 async def _prepared(asked: Options) -> Plan:
-    host, port = asked.http
-    credentials = asked.credentials or await _new_users(asked.database or "")
-    return await prepare(
-        host, port, credentials, accounts=asked.accounts, hot=asked.hot, currency=asked.currency
-    )
-
-
-async def _new_users(database: str) -> Credentials:
-    password = secrets.token_urlsafe(16)
-    depositor, banker = random_name("hammer"), random_name("hammer_banker")
-    for name, role in ((depositor, "depositor"), (banker, "banker")):
-        await add_user(database, name, role, password)
-    return Credentials(depositor, password, banker, password)
+    users = asked.credentials or await new_users(asked.database or "", "hammer")
+    prepare = prepare_over_http if asked.protocol == "http" else prepare_over_grpc
+    return await prepare(*asked.address, users, accounts=asked.accounts, hot=asked.hot, currency=asked.currency)
 
 
 async def _load(asked: Options, plan: Plan, tally: Tally, stop: trio.Event, console: Console) -> None:
     host, port = asked.address
-    failure: GrpcFailed | OSError | None = None
+    failure: CallFailed | OSError | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_show_progress, asked.seconds, tally, console)
         try:
@@ -122,7 +111,7 @@ async def _load(asked: Options, plan: Plan, tally: Tally, stop: trio.Event, cons
                 tally=tally,
                 stop=stop,
             )
-        except (GrpcFailed, OSError) as error:
+        except (CallFailed, OSError) as error:
             failure = error  # raised below, as a nursery would wrap it
         nursery.cancel_scope.cancel()
     if failure is not None:

@@ -10,11 +10,11 @@ from time import perf_counter
 
 import trio
 
-from cli.hammer.grpc_client import GrpcFailed
 from cli.hammer.http_client import HttpFailed
 from cli.hammer.plan import Plan
 from cli.hammer.senders import METHOD, Send, encode_transfer, grpc_senders, http_senders
 from cli.hammer.tally import Tally
+from transport.client.failures import NoAnswer
 
 __all__ = ["METHOD", "Loop", "Plan", "Tally", "encode_transfer", "run_load"]
 
@@ -41,8 +41,8 @@ async def run_load(
     """Hammer for some seconds, or until `stop`; `tally` may be watched meanwhile.
 
     What is in flight at the end is waited for, ANSWER_GRACE_S at most. `connections` are calls in flight for
-    gRPC, on so many `channels` (default: one for every CALLS_PER_CHANNEL). Raises OSError when nobody
-    listens, GrpcFailed when who listens does not speak HTTP/2.
+    gRPC, on so many `channels` (default: one for every CALLS_PER_CHANNEL). Raises OSError (HTTP)
+    or NoAnswer (gRPC) when nobody listens.
     """
     async with _senders(protocol, plan, host, port, connections, channels) as sends:
         stop = trio.Event() if stop is None else stop
@@ -102,7 +102,7 @@ class Loop:
             sent = clock()
             try:
                 answer = await send(source, target, next(self._numbers))
-            except (HttpFailed, GrpcFailed) as failure:
+            except (HttpFailed, NoAnswer) as failure:
                 tally.in_flight -= 1
                 tally.record_failure(str(failure))
                 await self._pause(FAILURE_PAUSE_S)

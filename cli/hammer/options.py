@@ -10,10 +10,11 @@ from pathlib import Path
 from secrets import token_hex
 from urllib.parse import urlsplit
 
-from cli.database import database_url
+from cli import credentials
+from cli.credentials import Credentials
 from cli.hammer.plan import Plan, PlanError
-from cli.hammer.prepare import Credentials
 from cli.settings import Settings, SettingsError
+from transport.client.address import parse_address
 
 ACCOUNTS_MAX = 100_000
 CONNECTIONS_MAX = 4_096
@@ -79,10 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--currency", help="default: the first of CURRENCIES")
     parser.add_argument("--idempotency", action="store_true", help="send a key with every transfer")
-    parser.add_argument("--username", help="an existing verified depositor")
-    parser.add_argument("--password")
-    parser.add_argument("--banker", help="an existing banker")
-    parser.add_argument("--banker-password")
+    credentials.add_arguments(parser)
     parser.add_argument(
         "--database-url", help="for users and audit (default DATABASE_URL, or the embedded one)"
     )
@@ -96,9 +94,9 @@ def read(arguments: argparse.Namespace, settings: Settings) -> Options:
     """Raises SettingsError."""
     if arguments.plan and arguments.save_plan:
         raise SettingsError("--save-plan: there is nothing to prepare with --plan")
-    credentials = _credentials(arguments)
+    users = credentials.given(arguments)
     audit = not arguments.no_audit and not arguments.save_plan
-    makes_users = not arguments.plan and credentials is None
+    makes_users = not arguments.plan and users is None
     return Options(
         protocol=arguments.protocol,
         http=_http_address(arguments.url or f"http://{settings.http_server_address}"),
@@ -113,8 +111,8 @@ def read(arguments: argparse.Namespace, settings: Settings) -> Options:
         keys=token_hex(6) if arguments.idempotency else None,
         plan=_plan(arguments.plan) if arguments.plan else None,
         save_plan=arguments.save_plan,
-        credentials=credentials,
-        database=_database(arguments.database_url, settings) if audit or makes_users else None,
+        credentials=users,
+        database=credentials.database(arguments.database_url, settings) if audit or makes_users else None,
         audit=audit,
         json=arguments.json,
     )
@@ -125,23 +123,6 @@ def _plan(path: Path) -> Plan:
         return Plan.read(path)
     except PlanError as error:
         raise SettingsError(f"--plan: {error}") from None
-
-
-def _credentials(arguments: argparse.Namespace) -> Credentials | None:
-    given = [arguments.username, arguments.password, arguments.banker, arguments.banker_password]
-    if all(given):
-        return Credentials(*given)
-    if any(given):
-        raise SettingsError("--username, --password, --banker and --banker-password go together")
-    return None
-
-
-def _database(given: str | None, settings: Settings) -> str:
-    if given is None:
-        return database_url(settings)
-    if urlsplit(given).scheme not in ("postgresql", "postgres"):
-        raise SettingsError("--database-url: must begin with postgresql://")
-    return given
 
 
 def _http_address(url: str) -> Address:
@@ -156,10 +137,10 @@ def _http_address(url: str) -> Address:
 
 
 def _grpc_address(address: str) -> Address:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise SettingsError(f"--grpc: must be HOST:PORT, not {address!r}")
-    return host.strip("[]"), int(port)
+    try:
+        return parse_address(address)
+    except ValueError as error:
+        raise SettingsError(f"--grpc: {error}") from None
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

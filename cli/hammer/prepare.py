@@ -1,17 +1,20 @@
-"""Somebody's accounts to hammer: opened and funded through the service itself."""
+"""Somebody's accounts to hammer: opened and funded through the service itself, over the protocol of the load."""
 
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
 
 import trio
 
+from cli.credentials import Credentials
 from cli.hammer.http_client import HttpClient, HttpFailed
 from cli.hammer.plan import Plan
+from transport.client.address import join_address
+from transport.client.client import open_client
+from transport.client.failures import CallFailed
 
 WORKERS = 16
 FUNDS = 10**12
@@ -20,22 +23,37 @@ ATTEMPTS_MAX = 10
 """Times that a request is made which the service has no room for."""
 RETRY_AFTER_MAX_S = 5.0
 
+Worker = TypeVar("Worker")
+
 
 class PreparationFailed(Exception):
     """One line for a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Two users: one who owns the accounts, one who may deposit."""
+async def prepare_over_grpc(
+    host: str, port: int, credentials: Credentials, *, accounts: int, hot: bool, currency: str
+) -> Plan:
+    """Log both in, open the accounts, and deposit. Raises CallFailed."""
+    address = join_address(host, port)
+    async with open_client(address) as owner, open_client(address) as banker:
+        await owner.login(credentials.depositor, credentials.depositor_password)
+        await banker.login(credentials.banker, credentials.banker_password)
+        opened: list[int] = []
 
-    depositor: str
-    depositor_password: str
-    banker: str
-    banker_password: str
+        async def open_account(_: None, __: int) -> None:
+            opened.append((await owner.create_account(currency, "hammer")).id)
+
+        async def deposit(_: None, account: int) -> None:
+            await banker.deposit(account, FUNDS)
+
+        workers = [None] * WORKERS
+        await _for_each(range(accounts), open_account, workers)
+        opened.sort()
+        await _for_each(opened[:1] if hot else opened, deposit, workers)
+        return Plan(await owner.access_token() or "", opened, currency, hot)
 
 
-async def prepare(
+async def prepare_over_http(
     host: str, port: int, credentials: Credentials, *, accounts: int, hot: bool, currency: str
 ) -> Plan:
     """Log both in, open the accounts, and deposit. Raises PreparationFailed, HttpFailed."""
@@ -50,15 +68,19 @@ async def prepare(
     async def deposit(client: HttpClient, account: int) -> None:
         await _post(client, f"/v1/accounts/{account}/deposits", {"amount": FUNDS}, "transfer")
 
-    await _for_each(range(accounts), open_account, host, port, token)
-    opened.sort()
-    await _for_each(opened[:1] if hot else opened, deposit, host, port, banker_token)
+    async with AsyncExitStack() as stack:
+        owners, bankers = [
+            [await stack.enter_async_context(HttpClient(host, port, _headers(bearer))) for _ in range(WORKERS)]
+            for bearer in (token, banker_token)
+        ]
+        await _for_each(range(accounts), open_account, owners)
+        opened.sort()
+        await _for_each(opened[:1] if hot else opened, deposit, bankers)
     return Plan(token, opened, currency, hot)
 
 
-def random_name(prefix: str) -> str:
-    """A username nobody has."""
-    return f"{prefix}_{secrets.token_hex(4)}"
+def _headers(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
 
 async def _login(host: str, port: int, username: str, password: str) -> str:
@@ -88,28 +110,22 @@ async def _post(client: HttpClient, path: str, body: dict[str, object], member: 
 
 
 async def _for_each(
-    items: Iterable[int],
-    work: Callable[[HttpClient, int], Awaitable[None]],
-    host: str,
-    port: int,
-    token: str,
+    items: Iterable[int], work: Callable[[Worker, int], Awaitable[None]], workers: Iterable[Worker]
 ) -> None:
     """Raises the first of the failures, when there are several."""
     waiting = iter(items)
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    failures: list[HttpFailed | PreparationFailed] = []
+    failures: list[HttpFailed | PreparationFailed | CallFailed] = []
 
-    async def worker(scope: trio.CancelScope) -> None:
+    async def run(worker: Worker, scope: trio.CancelScope) -> None:
         try:
-            async with HttpClient(host, port, headers) as client:
-                for item in waiting:
-                    await work(client, item)
-        except (HttpFailed, PreparationFailed) as failure:
+            for item in waiting:
+                await work(worker, item)
+        except (HttpFailed, PreparationFailed, CallFailed) as failure:
             failures.append(failure)
             scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        for _ in range(WORKERS):
-            nursery.start_soon(worker, nursery.cancel_scope)
+        for worker in workers:
+            nursery.start_soon(run, worker, nursery.cancel_scope)
     if failures:
         raise failures[0]

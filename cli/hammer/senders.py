@@ -8,18 +8,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
 
-from cli.hammer.frames import literal
-from cli.hammer.grpc_client import GrpcChannel, Trailers, open_grpc
 from cli.hammer.http_client import HttpClient
 from cli.hammer.plan import Plan
 from cli.hammer.tally import OK, Answer
+from transport.client.channel import Channel, open_channel
+from transport.client.frames import literal
+from transport.client.headers import Fields
 
 METHOD = "/transactions.v2.Ledger/CreateTransfer"
 LOST_STATUSES = frozenset({"2", "4", "12", "13", "14", "15"})
 """UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: what HTTP answers with 5xx."""
 
 Send = Callable[[int, int, int], Awaitable[Answer]]
-"""Sends a transfer (source, target, number). Raises HttpFailed or GrpcFailed when there is no answer."""
+"""Sends a transfer (source, target, number). Raises HttpFailed or NoAnswer when there is no answer."""
 
 _ACKNOWLEDGED = Answer(OK)
 
@@ -61,27 +62,28 @@ def http_answer(status: int, body: bytes, retry_after_s: float) -> Answer:
 async def grpc_senders(
     plan: Plan, host: str, port: int, connections: int, channels: int
 ) -> AsyncIterator[list[Send]]:
-    """As many as calls may be in flight, spread over the channels. Raises OSError, GrpcFailed."""
+    """As many as calls may be in flight, spread over the channels. Raises NoAnswer when nobody listens."""
     async with AsyncExitStack() as stack:
-        opened = [await stack.enter_async_context(open_grpc(host, port)) for _ in range(channels)]
-        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        senders = [_grpc_sender(plan, channel, authority) for channel in opened]
+        opened = [await stack.enter_async_context(open_channel(host, port)) for _ in range(channels)]
+        for channel in opened:
+            await channel.connect()
+        senders = [_grpc_sender(plan, channel) for channel in opened]
         yield [senders[number % channels] for number in range(connections)]
 
 
-def _grpc_sender(plan: Plan, channel: GrpcChannel, authority: str) -> Send:
-    unkeyed = channel.header_block(authority, METHOD, {"authorization": f"Bearer {plan.token}"})
+def _grpc_sender(plan: Plan, channel: Channel) -> Send:
+    unkeyed = channel.header_block(METHOD, {"authorization": f"Bearer {plan.token}"})
 
     async def send(source: int, target: int, number: int) -> Answer:
         block = unkeyed + literal("idempotency-key", f"{plan.keys}-{number}") if plan.keys else unkeyed
         message = encode_transfer(source, target, plan.amount, plan.currency)
-        trailers = await channel.call(block, message)
+        trailers = (await channel.call(block, message)).fields
         return _ACKNOWLEDGED if trailers["grpc-status"] == "0" else grpc_answer(trailers)
 
     return send
 
 
-def grpc_answer(trailers: Trailers) -> Answer:
+def grpc_answer(trailers: Fields) -> Answer:
     """What a status other than OK means."""
     status = trailers["grpc-status"]
     code = trailers.get("error-code")

@@ -17,7 +17,7 @@ import pytest
 from tests.support.service import COMMAND, PASSWORD, ROOT, ServiceProcess, free_port
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate", "user", "hammer", "audit", "mail"])
+@pytest.mark.parametrize("command", ["serve", "migrate", "user", "hammer", "audit", "mail", "smoke"])
 def test_every_subcommand_has_help(command):
     done = subprocess.run([*COMMAND, command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0

@@ -55,12 +55,21 @@ def test_hammer_takes_given_credentials(service: ServiceProcess):
     assert done.returncode == 0, done.stderr
 
 
-def test_hammer_with_a_wrong_password_fails_in_one_line(service: ServiceProcess):
+@pytest.mark.parametrize(("protocol", "where"), [("http", "POST /v1/users/login: "), ("grpc", "")])
+def test_hammer_with_a_wrong_password_fails_in_one_line(service: ServiceProcess, protocol, where):
     names = ["--username", "nobody", "--password", "x", "--banker", "nobody2", "--banker-password", "x"]
-    done = service.run("hammer", "--json", *names, *BRIEF)
+    done = service.run("hammer", "--json", "--protocol", protocol, *names, *BRIEF)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: POST /v1/users/login: ")
+    assert done.stderr.startswith(f"error: {where}unauthenticated: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "other"), [("http", "--grpc=127.0.0.1:{}"), ("grpc", "--url=http://127.0.0.1:{}")]
+)
+def test_hammer_needs_no_protocol_but_that_of_its_load(service: ServiceProcess, protocol, other):
+    done = service.run("hammer", "--json", "--protocol", protocol, other.format(free_port()), *BRIEF)
+    assert done.returncode == 0, done.stderr
 
 
 def test_hammer_prepares_nothing_in_an_unknown_currency(service: ServiceProcess):

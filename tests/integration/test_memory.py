@@ -7,9 +7,9 @@ from pathlib import Path
 
 import trio
 
-from cli.hammer.grpc_client import GrpcConnection, open_grpc
 from cli.hammer.load import METHOD, encode_transfer
 from tests.support.service import ServiceProcess, open_accounts
+from transport.client.channel import Channel, open_channel
 
 ACCOUNTS = 100_000
 IN_FLIGHT = 200
@@ -28,17 +28,17 @@ def touch(service: ServiceProcess, token: str, accounts: list[int]) -> int:
     async def main() -> None:
         pairs = iter(zip(accounts[::2], accounts[1::2], strict=True))
 
-        async def worker(connection: GrpcConnection, block: bytes) -> None:
+        async def worker(channel: Channel, block: bytes) -> None:
             nonlocal posted
             for source, target in pairs:
-                trailers = await connection.call(block, encode_transfer(source, target, 1, "USD"))
-                posted += trailers.get("grpc-status") == "0"
+                ended = await channel.call(block, encode_transfer(source, target, 1, "USD"))
+                posted += ended.fields["grpc-status"] == "0"
 
-        async with open_grpc("127.0.0.1", service.grpc_port) as connection:
-            block = connection.header_block("test", METHOD, {"authorization": f"Bearer {token}"})
+        async with open_channel("127.0.0.1", service.grpc_port) as channel:
+            block = channel.header_block(METHOD, {"authorization": f"Bearer {token}"})
             async with trio.open_nursery() as nursery:
                 for _ in range(IN_FLIGHT):
-                    nursery.start_soon(worker, connection, block)
+                    nursery.start_soon(worker, channel, block)
 
     trio.run(main)
     return posted

@@ -1,4 +1,4 @@
-"""HTTP/2 frames and header literals, as bytes: no I/O and no state. For the gRPC client of the hammer.
+"""HTTP/2 frames and header literals, as bytes: no I/O and no state.
 
 Sources: RFC 9113 (frames, section 4 and 6) and RFC 7541 (literals, section 6.2.3; integers, section 5.1).
 """
@@ -14,7 +14,7 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
 )
 END_STREAM, ACK, END_HEADERS, PADDED, HAS_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = range(1, 6)
-NO_ERROR, CANCEL = 0, 8
+NO_ERROR, REFUSED_STREAM, CANCEL = 0, 7, 8
 
 FRAME_HEAD_BYTES = 9
 FRAME_BYTES_MAX = 16_384
@@ -24,6 +24,8 @@ WINDOW_DEFAULT = 65_535
 STREAM_ID_MAX = 2**31 - 1
 
 _EXACT_BYTES = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+_HEAD = struct.Struct("!BHBBI")
+"""A frame's length (in two parts, 24 bits), kind, flags and stream id."""
 _SETTING = struct.Struct("!HI")
 _U32 = struct.Struct("!I")
 
@@ -37,7 +39,8 @@ class ProtocolViolation(Exception):
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
     """One frame."""
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream_id.to_bytes(4, "big") + payload
+    size = len(payload)
+    return _HEAD.pack(size >> 16, size & 0xFFFF, kind, flags, stream_id) + payload
 
 
 def settings_frame(settings: Iterable[tuple[int, int]]) -> bytes:
@@ -57,15 +60,14 @@ def take_frames(buffer: bytearray) -> Iterator[Frame]:
     """
     at, size = 0, len(buffer)
     while size - at >= FRAME_HEAD_BYTES:
-        length = int.from_bytes(buffer[at : at + 3], "big")
-        kind = buffer[at + 3]
+        high, low, kind, flags, stream_id = _HEAD.unpack_from(buffer, at)
+        length = high << 16 | low
         if length > FRAME_BYTES_MAX or length != _EXACT_BYTES.get(kind, length):
             raise ProtocolViolation(f"a frame of kind {kind} with {length} bytes")
         end = at + FRAME_HEAD_BYTES + length
         if end > size:
             break
-        stream_id = int.from_bytes(buffer[at + 5 : at + 9], "big") & STREAM_ID_MAX
-        yield kind, buffer[at + 4], stream_id, bytes(buffer[at + FRAME_HEAD_BYTES : end])
+        yield kind, flags, stream_id & STREAM_ID_MAX, bytes(buffer[at + FRAME_HEAD_BYTES : end])
         at = end
     del buffer[:at]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hpack import Decoder
 
-from cli.hammer import frames
-from cli.hammer.frames import ProtocolViolation, frame
+from transport.client import frames
+from transport.client.frames import ProtocolViolation, frame
 
 
 def taken(data: bytes) -> tuple[list[frames.Frame], bytes]:
