@@ -70,15 +70,19 @@ def test_every_command_of_the_tour_works(tour):
     assert "idempotency-replayed: true" in output.lower()
     (page,) = [answer for answer in answers if "items" in answer]
     assert [item["amount"] for item in page["items"]] == [-2500, 10000]
+    (savings,) = [answer["account"] for answer in answers if answer.keys() == {"account"}]
+    assert savings["balance"] == "2500"
+    (batch,) = [answer["outcomes"] for answer in answers if "outcomes" in answer]
+    assert [outcome["fromBalanceAfter"] for outcome in batch] == ["5000", "2500"]
     assert "transfers/s" in output
     assert "holds" in output
 
     calls = [shlex.split(line) for line in re.findall(r"GRPC (grpcurl .*)", output)]
     assert calls[0][-1] == "list"
     account = _grpc(tour, calls[1], ledger_pb2.GetAccountRequest, ledger_pb2.GetAccountResponse)
-    assert account.account.balance == 7500
+    assert account.account.balance == 2500
     made = _grpc(tour, calls[2], ledger_pb2.CreateTransferRequest, ledger_pb2.CreateTransferResponse)
-    assert made.from_account.balance == 5000
+    assert made.from_account.balance == 0
 
 
 def documents(output: str) -> list[dict]:

@@ -11,9 +11,8 @@ import grpc
 import httpx
 import psycopg
 import pytest
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from proto.grpc.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from proto.transactions.v2 import ledger_pb2
 from proto.transactions.v2.ledger_pb2 import StreamTransfersRequest
 from tests.faults.test_transfers_under_fire import deposit, post_all
@@ -168,7 +167,12 @@ def test_calls_without_an_end_of_their_own_come_to_one(drained):
     accounts = funded_pair(drained, name)
     with grpc.insecure_channel(drained.grpc) as channel:
         calls = LedgerCalls(channel, drained.login(name))
-        watch, health = calls.watch(accounts[0]), HealthStub(channel).Watch(HealthCheckRequest())
+        watch = calls.watch(accounts[0])
+        health = channel.unary_stream(
+            "/grpc.health.v1.Health/Watch",
+            request_serializer=HealthCheckRequest.SerializeToString,
+            response_deserializer=HealthCheckResponse.FromString,
+        )(HealthCheckRequest())
         assert next(watch).entry.seq == 1
         assert next(health).status == HealthCheckResponse.SERVING
         waiting, said = threading.Event(), []
