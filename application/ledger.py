@@ -93,11 +93,20 @@ class Ledger:
             raise NotFound("account")
         return account
 
-    async def list_accounts(self, principal: Principal, *, after_id: int, limit: int) -> list[Account]:
-        """The caller's accounts, oldest first."""
-        check(principal, Operation.LIST_ACCOUNTS)
+    async def list_accounts(
+        self, principal: Principal, *, owner: str | None, after_id: int, limit: int
+    ) -> list[Account]:
+        """One owner's accounts, oldest first; without an owner the caller's, or everybody's for staff that may
+        read them. Raises InvalidArgument, and NotFound for an owner whose accounts are not the caller's to read.
+        """
+        if check(principal, Operation.LIST_ACCOUNTS) is not Scope.ANY:
+            if owner not in (None, principal.username):
+                raise NotFound("user")
+            owner = principal.username
+        elif owner is not None:
+            validation.check((("owner", validation.username(owner)),))
         async with self._pool.connection() as connection:
-            return await accounts.list_accounts(connection, principal.username, after_id=after_id, limit=limit)
+            return await accounts.list_accounts(connection, owner, after_id=after_id, limit=limit)
 
     async def list_entries(
         self, principal: Principal, account_id: int, *, before_seq: int = SEQ_BEYOND_ALL, limit: int
@@ -128,7 +137,7 @@ class Ledger:
         key: str | None = None,
         deadline: float = math.inf,
     ) -> Outcome:
-        """Money in, from the currency's settlement account; bankers only."""
+        """Money in, from the currency's settlement account; verified bankers only."""
         return await self._move_bank_money(principal, Operation.DEPOSIT, account_id, amount, key, deadline)
 
     async def withdraw(
@@ -140,7 +149,7 @@ class Ledger:
         key: str | None = None,
         deadline: float = math.inf,
     ) -> Outcome:
-        """Money out, to the currency's settlement account; bankers only."""
+        """Money out, to the currency's settlement account; verified bankers only."""
         return await self._move_bank_money(principal, Operation.WITHDRAW, account_id, amount, key, deadline)
 
     async def _move_bank_money(
@@ -154,6 +163,7 @@ class Ledger:
     ) -> Outcome:
         scope = check(principal, operation)
         validation.check((("amount", validation.amount(amount)), key_problem(key)))
+        await self._verified.check(principal.username)
         account = await self._readable(principal, scope, account_id)
         if account.owner is None:
             raise NotFound("account")

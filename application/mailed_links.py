@@ -7,6 +7,7 @@ from uuid import UUID
 
 import trio
 
+from application.identifiers import identifier
 from application.keys import digest
 from application.letters import Letters
 from application.passwords import Passwords
@@ -40,10 +41,11 @@ class MailedLinks:
         self._revoke = revoke
         self._letters = letters
 
-    async def verify_email(self, client: Client, *, email_id: UUID, secret_code: str) -> None:
+    async def verify_email(self, client: Client, *, email_id: str, secret_code: str) -> None:
         """Prove an address with the code from the mail, once. Raises NotFound for anything else."""
+        link_id = identifier(email_id, "verification link")
         async with self._pool.transaction() as connection:
-            username = await mailed_secrets.use_verification(connection, email_id, digest(secret_code))
+            username = await mailed_secrets.use_verification(connection, link_id, digest(secret_code))
             if username is None:
                 raise NotFound("verification link")
             await security_events.append(connection, SecurityEventKind.EMAIL_VERIFIED, username, client)
@@ -51,7 +53,8 @@ class MailedLinks:
     async def resend_verification(self, client: Client, *, email: str) -> None:
         """Mail another link, where one is wanting. Raises InvalidArgument, RateLimited; tells nothing else."""
         validation.check((("email", validation.email(email)),))
-        await self._throttle.mail(client.address, email)
+        await self._throttle.mail(client.address)
+        await self._throttle.verification_to(email)
         answer_at = trio.current_time() + ANSWERED_AFTER_S
         async with self._pool.transaction() as connection:
             user = await users.find_by_email(connection, email)
@@ -65,7 +68,8 @@ class MailedLinks:
     async def request_password_reset(self, client: Client, *, email: str) -> None:
         """Mail a link to choose a new password. Raises InvalidArgument, RateLimited; tells nothing else."""
         validation.check((("email", validation.email(email)),))
-        await self._throttle.mail(client.address, email)
+        await self._throttle.mail(client.address)
+        await self._throttle.reset_to(email)
         answer_at = trio.current_time() + ANSWERED_AFTER_S
         async with self._pool.transaction() as connection:
             user = await users.find_by_email(connection, email)
@@ -77,17 +81,18 @@ class MailedLinks:
         await trio.sleep_until(answer_at)
 
     async def confirm_password_reset(
-        self, client: Client, *, reset_id: UUID, secret_code: str, password: str
+        self, client: Client, *, reset_id: str, secret_code: str, password: str
     ) -> None:
         """Choose a new password with the code from the mail, once; ends every session.
 
         A password that is refused leaves the code good. Raises InvalidArgument, NotFound, RateLimited.
         """
         validation.check((("password", validation.password(password)),))
+        link_id = identifier(reset_id, "password reset")
         await self._throttle.reset(client.address)
         password_hash = await self._passwords.hash(password)
         async with self._pool.transaction() as connection:
-            username = await mailed_secrets.use_reset(connection, reset_id, digest(secret_code))
+            username = await mailed_secrets.use_reset(connection, link_id, digest(secret_code))
             user = None if username is None else await users.lock_user(connection, username)
             if user is None:
                 raise NotFound("password reset")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+from application.identifiers import identifier
 from application.keys import digest
 from application.passwords import Passwords
 from application.throttle import Throttle
@@ -23,7 +24,8 @@ from domain.users import Client, SecurityEventKind, Session, User
 from persistence import security_events, sessions, users
 from persistence.pool import Pool
 
-LISTED_MAX = 100
+SESSIONS_MAX = 100
+"""Of one user; a login beyond it ends the session that has been unused for longest."""
 NOBODYS = "-"
 """Stands for every name that no user can have."""
 
@@ -118,9 +120,11 @@ class Sessions:
         async with self._pool.transaction() as connection:
             if not await sessions.insert(connection, session, user):
                 return None
+            ended = await sessions.end_longest_unused(connection, session, kept=SESSIONS_MAX)
             await security_events.append(
                 connection, SecurityEventKind.LOGIN, user.username, client, actor=user.username
             )
+        self._revoke(ended)
         return login
 
     async def renew(self, client: Client, *, refresh_token: str) -> Login:
@@ -167,15 +171,15 @@ class Sessions:
         self._revoke(ended)
 
     async def list_active(self, principal: Principal) -> list[Session]:
-        """The caller's sessions, last used first, `LISTED_MAX` at most."""
+        """The caller's sessions, last used first, `SESSIONS_MAX` at most."""
         check(principal, Operation.LIST_SESSIONS)
         async with self._pool.connection() as connection:
-            return await sessions.list_active(connection, principal.username, limit=LISTED_MAX)
+            return await sessions.list_active(connection, principal.username, limit=SESSIONS_MAX)
 
-    async def end(self, principal: Principal, client: Client, session_id: UUID) -> None:
+    async def end(self, principal: Principal, client: Client, session: str) -> None:
         """End one of the caller's sessions. Raises NotFound, also for somebody else's."""
         check(principal, Operation.REVOKE_SESSION)
-        name = principal.username
+        name, session_id = principal.username, identifier(session, "session")
         async with self._pool.transaction() as connection:
             if not await sessions.end_own(connection, session_id, name):
                 raise NotFound("session")

@@ -2,7 +2,8 @@
 
 A login that succeeds does not count. The owner of an account under attack is never locked out: what counts
 against the account alone does so only for addresses where its owner has never been, and a password reset by
-mail makes the owner's new address one of those.
+mail makes the owner's new address known. The limits on mails to one recipient last no longer than the links in
+those mails, so who uses them up has sent the owner a link that is good until they end.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ipaddress import IPv6Address, ip_address
 
 import trio
 
+from application.letters import RESET_LASTS, VERIFICATION_LASTS
 from domain.errors import RateLimited
 from persistence.rate_limits import Limit, RateLimits, Try
 
@@ -22,7 +24,8 @@ LOGINS = Limit("login", tries=100, period_s=600)
 LOGINS_OF_ACCOUNT_HERE = Limit("login.account.address", tries=10, period_s=900)
 LOGINS_OF_ACCOUNT = Limit("login.account", tries=100, period_s=900)
 MAILS = Limit("mail", tries=30, period_s=3600)
-MAILS_TO = Limit("mail.to", tries=5, period_s=3600)
+VERIFICATIONS_TO = Limit("verification.to", tries=3, period_s=int(VERIFICATION_LASTS.total_seconds()))
+RESETS_TO = Limit("reset.to", tries=3, period_s=int(RESET_LASTS.total_seconds()))
 RESETS = Limit("reset", tries=30, period_s=3600)
 PASSWORDS = Limit("password", tries=10, period_s=3600)
 IPV6_PREFIX_BITS = 64
@@ -36,13 +39,21 @@ class Throttle:
         self._limits = limits
         self._turns: dict[tuple[str, str], trio.Lock] = {}
 
-    async def registration(self, address: str, email: str) -> None:
+    async def registration(self, address: str) -> None:
         """Raises RateLimited."""
-        await self._spend([Try(REGISTRATIONS, network(address)), Try(MAILS_TO, email.lower())])
+        await self._spend([Try(REGISTRATIONS, network(address))])
 
-    async def mail(self, address: str, email: str) -> None:
-        """A mail that somebody asks to be sent to this address, whether anybody has it or not."""
-        await self._spend([Try(MAILS, network(address)), Try(MAILS_TO, email.lower())])
+    async def mail(self, address: str) -> None:
+        """A mail that somebody asks for."""
+        await self._spend([Try(MAILS, network(address))])
+
+    async def verification_to(self, email: str) -> None:
+        """A link to prove this address, whether anybody has it or not."""
+        await self._spend([Try(VERIFICATIONS_TO, email.lower())])
+
+    async def reset_to(self, email: str) -> None:
+        """A link to choose a new password, whether anybody has this address or not."""
+        await self._spend([Try(RESETS_TO, email.lower())])
 
     async def reset(self, address: str) -> None:
         """A code from a mail, tried."""

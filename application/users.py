@@ -46,13 +46,13 @@ class Users:
     async def create(self, client: Client, *, username: str, password: str, full_name: str, email: str) -> User:
         """Register; a verification link is mailed. Raises InvalidArgument, AlreadyExists, RateLimited."""
         check_new_user(username, password, full_name, email)
-        await self._throttle.registration(client.address, email)
+        await self._throttle.registration(client.address)
         password_hash = await self._passwords.hash(password)
         try:
             async with self._pool.transaction() as connection:
                 user = await users.insert_user(connection, username, full_name, email, password_hash)
                 await security_events.append(connection, SecurityEventKind.USER_CREATED, username, client)
-                await self._letters.ask_to_verify(connection, user)
+                await self._ask_to_verify(connection, user)
         except UniqueViolation as violation:
             raise taken(violation) from None
         self._letters.posted()
@@ -82,7 +82,7 @@ class Users:
         A new address is unverified, and both are written to. A new password ends every session, the one it
         was sent in too. Raises NotFound, PermissionDenied, InvalidArgument, AlreadyExists, RateLimited.
         """
-        _check_reaches(principal, Operation.UPDATE_USER, username)
+        check(principal, Operation.UPDATE_USER)
         validation.check(
             (
                 ("full_name", None if full_name is None else validation.full_name(full_name)),
@@ -90,8 +90,9 @@ class Users:
                 ("password", None if password is None else validation.password(password)),
             )
         )
+        _check_reaches(principal, Operation.UPDATE_USER, username)
         if email is not None:
-            await self._throttle.mail(client.address, email)
+            await self._throttle.mail(client.address)
         if password is not None:
             await self._throttle.password(username)
         password_hash = None if password is None else await self._passwords.hash(password)
@@ -157,7 +158,13 @@ class Users:
         if user.email.lower() != before.email.lower():
             await self._letters.tell_former_address(connection, before)
         if not user.is_email_verified:
-            await self._letters.ask_to_verify(connection, user)
+            await self._ask_to_verify(connection, user)
+
+    async def _ask_to_verify(self, connection: Connection, user: User) -> None:
+        # Counted here, where nothing can keep the link from going out but the limit itself: whoever registers
+        # or chooses an address that is taken uses up nothing of its owner's.
+        await self._throttle.verification_to(user.email)
+        await self._letters.ask_to_verify(connection, user)
 
 
 async def set_password(

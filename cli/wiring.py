@@ -241,7 +241,7 @@ def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcS
     listed = [*names, health.service.name]
     others = [health.service, ReflectionV1(listed).service, ReflectionV1Alpha(listed).service]
     methods = methods_of(ours, ruled=True) | methods_of(others, ruled=False)
-    pipeline = Pipeline(interceptors(service, metrics))
+    pipeline = Pipeline(interceptors(service, metrics, methods.values()))
     server = GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline, tls=settings.grpc_tls)
     return server, health, Gateway(routes_of(services_named(names), methods), pipeline)
 

@@ -89,7 +89,7 @@ RULES: Mapping[Operation, Mapping[Role, Scope]] = {
     Operation.LIST_SECURITY_EVENTS: {Role.ADMIN: Scope.ANY, Role.AUDITOR: Scope.ANY},
     Operation.CREATE_ACCOUNT: {Role.DEPOSITOR: Scope.OWN},
     Operation.GET_ACCOUNT: _READ_BY_STAFF,
-    Operation.LIST_ACCOUNTS: _EVERYBODYS_OWN,
+    Operation.LIST_ACCOUNTS: _READ_BY_STAFF,
     Operation.LIST_ENTRIES: _READ_BY_STAFF,
     Operation.DEPOSIT: {Role.BANKER: Scope.ANY},
     Operation.WITHDRAW: {Role.BANKER: Scope.ANY},

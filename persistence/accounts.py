@@ -11,7 +11,8 @@ from persistence.rows import columns
 
 OPEN_ACCOUNT = f"insert into accounts (owner, currency, name) values (%s, %s, %s) returning {columns(Account)}"
 FIND_ACCOUNT = f"select {columns(Account)} from accounts where id = %s"
-LIST_ACCOUNTS = f"""
+LIST_ACCOUNTS = f"select {columns(Account)} from accounts where id > %s order by id limit %s"
+LIST_ACCOUNTS_OF = f"""
 select {columns(Account)} from accounts where owner = %s and id > %s order by id limit %s
 """
 LIST_ENTRIES = f"""
@@ -63,9 +64,12 @@ async def find_account(connection: Connection, account_id: int) -> Account | Non
     return None if row is None else Account(*row)
 
 
-async def list_accounts(connection: Connection, owner: str, *, after_id: int, limit: int) -> list[Account]:
-    """The owner's accounts with larger ids, oldest first."""
-    cursor = await connection.execute(LIST_ACCOUNTS, [owner, after_id, limit])
+async def list_accounts(
+    connection: Connection, owner: str | None, *, after_id: int, limit: int
+) -> list[Account]:
+    """Accounts with larger ids, oldest first; of one owner, or all of the bank's."""
+    statement, whose = (LIST_ACCOUNTS, []) if owner is None else (LIST_ACCOUNTS_OF, [owner])
+    cursor = await connection.execute(statement, [*whose, after_id, limit])
     return [Account(*row) for row in await cursor.fetchall()]
 
 

@@ -15,11 +15,12 @@ LIST = f"""
 select {columns(SecurityEvent)} from security_events
 where id < %(before_id)s and (%(username)s::text is null or username = %(username)s) order by id desc limit %(limit)s
 """
-# In the words of the index `security_events_known_idx`.
+# In the words of the index `security_events_known_idx`. What somebody else has done for the user does not count.
 HAS_COME_FROM = """
 select exists (
-    select from security_events where username = %s and client_address = %s
-    and kind in ('login', 'email_verified', 'password_changed')
+    select from security_events
+    where username = %s and client_network(client_address) = client_network(%s)
+    and kind in ('login', 'email_verified', 'password_changed') and (actor is null or actor = username)
 )
 """
 NOBODY = Client("", "")
@@ -40,7 +41,7 @@ async def append(
 
 
 async def has_come_from(connection: Connection, username: str, client_address: str) -> bool:
-    """Whether somebody who proved to be this user has been at this address."""
+    """Whether somebody who proved to be this user has been at this address, or in its IPv6 network."""
     cursor = await connection.execute(HAS_COME_FROM, [username, client_address])
     return await cursor.fetchone() == (True,)
 

@@ -15,13 +15,13 @@ from persistence.connection import Connection
 from persistence.rows import columns
 
 # The user's row is locked against changes: who changes a password or roles after this finds the session, and
-# what has changed since the password was verified leaves no session behind.
+# what has changed since the password was verified leaves no session behind. Logins of one user go one by one.
 INSERT = f"""
 insert into sessions ({columns(Session)})
 select %(id)s, username, %(refresh_token_hash)s, %(user_agent)s, %(client_address)s, %(created_at)s,
        %(last_used_at)s, %(expires_at)s
 from users where username = %(username)s and password_changed_at = %(password_changed_at)s and roles = %(roles)s
-for share
+for no key update
 """
 ROTATE = f"""
 with rotated as (
@@ -43,6 +43,13 @@ update sessions set ended_at = clock_timestamp() where id = %s and username = %s
 """
 END_ALL = f"""
 update sessions set ended_at = clock_timestamp() where username = %s and {ENDABLE} returning id
+"""
+END_LONGEST_UNUSED = """
+update sessions set ended_at = clock_timestamp() where id in (
+    select id from sessions
+    where username = %s and id <> %s and ended_at is null and expires_at > clock_timestamp()
+    order by last_used_at desc, id offset %s
+) returning id
 """
 LIST_ACTIVE = f"""
 select {columns(Session)} from sessions
@@ -97,6 +104,12 @@ async def end_own(connection: Connection, session_id: UUID, username: str) -> bo
 async def end_all(connection: Connection, username: str) -> list[UUID]:
     """End every session of a user; returns which."""
     cursor = await connection.execute(END_ALL, [username])
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def end_longest_unused(connection: Connection, newest: Session, *, kept: int) -> list[UUID]:
+    """End the user's sessions but for this one and the others last used, `kept` in all; returns which."""
+    cursor = await connection.execute(END_LONGEST_UNUSED, [newest.username, newest.id, kept - 1])
     return [row[0] for row in await cursor.fetchall()]
 
 

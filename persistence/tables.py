@@ -140,8 +140,10 @@ Index("security_events_username_idx", security_events.c.username, security_event
 Index(
     "security_events_known_idx",
     security_events.c.username,
-    security_events.c.client_address,
-    postgresql_where=text("kind IN ('login', 'email_verified', 'password_changed')"),
+    func.client_network(security_events.c.client_address),
+    postgresql_where=text(
+        "kind IN ('login', 'email_verified', 'password_changed') AND (actor IS NULL OR actor = username)"
+    ),
 )
 
 accounts = Table(

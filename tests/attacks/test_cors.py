@@ -44,6 +44,20 @@ def test_pages_of_an_allowed_origin_may_use_the_api(open_to_one, origin):
     assert "access-control-allow-credentials" not in used.headers
 
 
+def test_they_may_use_the_gateway_too(open_to_one):
+    headers = {"Origin": OURS, "Access-Control-Request-Method": "PUT"}
+    asked = httpx.options(f"{open_to_one.http}/v2/users/alice/roles", headers=headers)
+    assert asked.status_code == 204
+    assert "PUT" in asked.headers["access-control-allow-methods"]
+    for path, status in (("/v2/accounts", 401), ("/v2/nothing", 404)):
+        used = httpx.get(open_to_one.http + path, headers={"Origin": OURS})
+        assert used.status_code == status
+        assert used.headers["access-control-allow-origin"] == OURS
+        assert "Error-Code" in used.headers["access-control-expose-headers"]
+    evil = httpx.get(f"{open_to_one.http}/v2/accounts", headers={"Origin": "https://evil.example"})
+    assert not [name for name in evil.headers if name.startswith("access-control-")]
+
+
 @pytest.mark.parametrize(
     "origin",
     [

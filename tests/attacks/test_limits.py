@@ -7,10 +7,15 @@ No test asserts that a limit is met at once: a Redis that is slow for a moment m
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from contextlib import contextmanager
+from functools import partial
+from itertools import count, cycle
+from pathlib import Path
 
+import grpc
 import pytest
 import redis
 
@@ -19,40 +24,41 @@ from application.throttle import (
     LOGINS_OF_ACCOUNT,
     LOGINS_OF_ACCOUNT_HERE,
     MAILS,
-    MAILS_TO,
     PASSWORDS,
     REGISTRATIONS,
     RESETS,
+    RESETS_TO,
+    VERIFICATIONS_TO,
 )
+from infra.local.redis import LocalRedis
 from persistence.rate_limits import Limit, Try
-from tests.attacks.asking import OK, RESET, Answer, Asking, asking
+from tests.attacks.asking import OK, RESET, VERIFY, Answer, Ask, Asking, asking, request_type
+from tests.attacks.test_grpc_protocol import Attacker, framed
 from tests.support.service import PASSWORD, ServiceProcess
 
 PROXY, STRANGER = "127.0.0.1", "127.0.0.2"
 TRIES_MAX = 260
 """More than twice the highest limit: what Redis counts and what the process counts while Redis is slow."""
 OTHER_PASSWORD = "another horse entirely"
+STATUSES = {str(code.value[0]): code for code in grpc.StatusCode}
+LINKS_TO = {"RequestPasswordReset": RESETS_TO, "ResendVerification": VERIFICATIONS_TO}
 _numbers = count(1)
 
 
-@pytest.fixture(scope="module")
-def limited(postgres_server, redis_server, migrated_template, tmp_path_factory) -> Iterator[ServiceProcess]:
-    postgres_server.create_database("limited", template=migrated_template)
-    process = ServiceProcess(
-        tmp_path_factory.mktemp("limited"),
-        postgres_server.url("limited"),
-        redis_server.url.replace("db=0", "db=4"),
-        RATE_LIMITS="on",
-        TRUSTED_PROXIES=PROXY,
-    )
-    process.start()
-    yield process
+@contextmanager
+def limiting(folder: Path, database_url: str, redis_url: str) -> Iterator[Asking]:
+    """A service with its limits on, for the block."""
+    process = ServiceProcess(folder, database_url, redis_url, RATE_LIMITS="on", TRUSTED_PROXIES=PROXY).start()
+    with asking(process) as asked:
+        yield asked
     assert process.stop() == 0, process.log.read_text()
 
 
 @pytest.fixture(scope="module")
-def asked(limited: ServiceProcess) -> Iterator[Asking]:
-    with asking(limited) as asked:
+def asked(postgres_server, redis_server, migrated_template, tmp_path_factory) -> Iterator[Asking]:
+    postgres_server.create_database("limited", template=migrated_template)
+    redis_url = redis_server.url.replace("db=0", "db=4")
+    with limiting(tmp_path_factory.mktemp("limited"), postgres_server.url("limited"), redis_url) as asked:
         yield asked
 
 
@@ -109,14 +115,41 @@ def test_guessing_one_account_is_limited_and_its_owner_gets_in_where_he_has_been
 
 def test_an_owner_under_attack_gets_in_at_a_new_address_after_a_reset_by_mail(asked, ask):
     owner, new = asked.user(), address()
+    email, here = f"{owner}@example.com", seen_by_proxy(new)
     spent(asked, LOGINS_OF_ACCOUNT, owner, left=0)
     assert until_limited(lambda: guess(ask, owner, new)) < TRIES_MAX
-    here = seen_by_proxy(new)
-    assert asked.http("RequestPasswordReset", email=f"{owner}@example.com", headers=here).code == OK
-    carried = asked.secret(f"{owner}@example.com", RESET)
-    assert asked.http("ConfirmPasswordReset", **carried, password=OTHER_PASSWORD, headers=here).code == OK
+
+    def request(where: str) -> Answer:
+        return ask("RequestPasswordReset", email=email, headers=seen_by_proxy(where))
+
+    # The attacker asks too, until nobody can any more: then there is a link that is good for as long as that.
+    sent = until_limited(lambda: request(address()), OK)
+    sent += until_limited(lambda: request(new), OK)
+    carried = asked.secret(email, RESET, number=sent)
+    assert ask("ConfirmPasswordReset", **carried, password=OTHER_PASSWORD, headers=here).code == OK
     assert enter(ask, owner, new, OTHER_PASSWORD).code == OK
     assert until_limited(lambda: guess(ask, owner, address())) < TRIES_MAX  # the attack goes on in vain
+
+
+def test_an_owner_is_known_in_the_whole_of_an_ipv6_network(asked, ask):
+    owner, network = asked.user(), f"2001:db8:{next(_numbers):x}"
+    assert enter(ask, owner, f"{network}::1").code == OK
+    spent(asked, LOGINS_OF_ACCOUNT, owner, left=0)
+    assert until_limited(lambda: guess(ask, owner, address())) < TRIES_MAX
+    assert enter(ask, owner, f"{network}::2:3").code == OK
+
+
+def test_who_asks_in_vain_for_what_is_taken_keeps_no_link_from_its_owner(asked, ask):
+    owner, other = asked.user(verified=False), asked.user()
+    email, token = f"{owner}@example.com", asked.token(other)
+    fields = {"password": PASSWORD, "full_name": "C", "email": email}
+    for number in range(2 * VERIFICATIONS_TO.tries):
+        where = seen_by_proxy(address())
+        assert ask("CreateUser", username=f"{owner}_{number}", **fields, headers=where).code == "already_exists"
+        changed = ask("UpdateUser", token, username=other, email=email, headers=where)
+        assert changed.code == "already_exists"
+    assert ask("ResendVerification", email=email, headers=seen_by_proxy(address())).code == OK
+    assert len(asked.mails(email, VERIFY, number=2)) == 2
 
 
 def test_guessing_many_accounts_from_one_address_is_limited(asked, ask):
@@ -144,8 +177,29 @@ def test_logins_at_once_that_succeed_are_all_let_in(asked, ask):
     assert {answer.code for answer in answers} == {OK}
 
 
+@pytest.fixture(params=["http", "grpc"])
+def strange(request: pytest.FixtureRequest, asked: Asking) -> Iterator[Ask]:
+    """Either way in, from an address that is no proxy of ours."""
+    if request.param == "http":
+        yield partial(asked.http, source=STRANGER)
+        return
+    # By hand: grpcio has no say in where it comes from, and sends no odd bytes.
+    peer, source = ("127.0.0.1", asked.service.grpc_port), (STRANGER, 0)
+    with socket.create_connection(peer, timeout=30, source_address=source) as connection:
+        client = Attacker(connection)
+        client.h2.initiate_connection()
+
+        def call(name: str, *, headers: dict[bytes, bytes], **fields: str) -> Answer:
+            message = framed(request_type(name)(**fields).SerializeToString())
+            extra = [(key.decode().lower(), value.decode()) for key, value in headers.items()]
+            trailers = client.trailers(client.call(message, *extra, path=f"/transactions.v2.Identity/{name}"))
+            return Answer(trailers.get("error-code", OK), STATUSES[trailers["grpc-status"]], trailers, {})
+
+        yield call
+
+
 @pytest.mark.parametrize("lie", ["127.0.0.1", "10.9.9.9", "{}", "2001:db8::{}", "unknown", ", ,", "é"])
-def test_a_stranger_may_say_what_he_likes_of_where_he_comes_from(asked, lie):
+def test_a_stranger_may_say_what_he_likes_of_where_he_comes_from(asked, strange, lie):
     numbers = count(1)
     name, email = f"stranger_{next(_numbers)}", f"stranger{next(_numbers)}@example.com"
     spent(asked, LOGINS_OF_ACCOUNT_HERE, f"{name} {STRANGER}", left=2)
@@ -155,12 +209,10 @@ def test_a_stranger_may_say_what_he_likes_of_where_he_comes_from(asked, lie):
         return {b"X-Forwarded-For": lie.format(next(numbers)).encode(), b"Forwarded": b"for=10.8.8.8"}
 
     def attempt() -> Answer:
-        return asked.http(
-            "LoginUser", username=name, password="a wrong guess", headers=headers(), source=STRANGER
-        )
+        return strange("LoginUser", username=name, password="a wrong guess", headers=headers())
 
     assert until_limited(attempt) >= 2
-    assert asked.http("ResendVerification", email=email, headers=headers(), source=STRANGER).code == OK
+    assert strange("ResendVerification", email=email, headers=headers()).code == OK
 
 
 @pytest.mark.parametrize(
@@ -215,26 +267,27 @@ def test_registrations_from_one_address_are_limited(asked, ask):
     assert register(address()).code == OK
 
 
-@pytest.mark.parametrize("name", ["RequestPasswordReset", "ResendVerification"])
+@pytest.mark.parametrize("name", LINKS_TO)
 @pytest.mark.parametrize("known", [True, False])
-def test_mails_to_one_recipient_are_limited_whether_known_or_not(asked, name, known):
+def test_mails_to_one_recipient_are_limited_whether_known_or_not(asked, ask, name, known):
     victim = asked.user(verified=False) if known else f"unknown_{next(_numbers)}"
     already = 1 if known else 0  # the first mail was the registration's
     spelt = (f"{victim}@example.com", f"{victim.upper()}@EXAMPLE.com")
     numbers = count()
     done = until_limited(
-        lambda: asked.http(name, email=spelt[next(numbers) % 2], headers=seen_by_proxy(address())), OK
+        lambda: ask(name, email=spelt[next(numbers) % 2], headers=seen_by_proxy(address())), OK
     )
-    assert done >= MAILS_TO.tries - already
+    assert done >= LINKS_TO[name].tries - already
 
 
-@pytest.mark.parametrize("name", ["RequestPasswordReset", "ResendVerification"])
-def test_mails_that_one_address_asks_for_are_limited(asked, name):
+@pytest.mark.parametrize("name", LINKS_TO)
+def test_mails_that_one_address_asks_for_are_limited(asked, ask, name):
     asker, numbers = address(), count()
     spent(asked, MAILS, asker, left=5)
 
     def attempt() -> Answer:
-        return asked.http(name, email=f"{name}{next(numbers)}@example.com", headers=seen_by_proxy(asker))
+        email = f"{name}{next(numbers)}_{asker}@example.com"
+        return ask(name, email=email, headers=seen_by_proxy(asker))
 
     assert until_limited(attempt, OK) >= 5
 
@@ -262,14 +315,35 @@ def test_changes_of_password_are_limited_for_each_brings_a_mail(asked, ask):
     assert until_limited(attempt, OK) >= 2
 
 
-def test_codes_are_not_guessed_for_long(asked):
+def test_codes_are_not_guessed_for_long(asked, ask):
     attacker = address()
     spent(asked, RESETS, attacker, left=2)
     guessed = {"reset_id": "00000000-0000-4000-8000-000000000000", "secret_code": "x" * 43}
 
     def attempt() -> Answer:
-        return asked.http(
-            "ConfirmPasswordReset", **guessed, password=OTHER_PASSWORD, headers=seen_by_proxy(attacker)
-        )
+        return ask("ConfirmPasswordReset", **guessed, password=OTHER_PASSWORD, headers=seen_by_proxy(attacker))
 
     assert until_limited(attempt, "not_found") >= 2
+
+
+def test_processes_count_together_and_each_for_itself_while_redis_is_away(
+    database_url, servers_folder, tmp_path
+):
+    shared, numbers = LocalRedis(servers_folder / "limits_redis"), count(1)
+    shared.start()
+
+    def guesses(*ways: Ask) -> int:
+        """How many guesses about somebody new are heard, from one address and by each of these ways in turn."""
+        name, where, turns = f"together_{next(numbers)}", address(), cycle(ways)
+        return until_limited(lambda: guess(next(turns), name, where))
+
+    with (
+        limiting(tmp_path / "first", database_url, shared.url) as first,
+        limiting(tmp_path / "second", database_url, shared.url) as second,
+    ):
+        everywhere = (first.http, second.grpc, first.grpc, second.http)
+        # A Redis that is slow for a moment may spoil one of them.
+        assert min(guesses(*everywhere) for _ in range(3)) == LOGINS_OF_ACCOUNT_HERE.tries
+        shared.kill()
+        assert guesses(first.http, first.grpc) == LOGINS_OF_ACCOUNT_HERE.tries
+        assert guesses(*everywhere) == 2 * LOGINS_OF_ACCOUNT_HERE.tries

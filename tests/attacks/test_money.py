@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from statistics import median
 
 import psycopg
 import pytest
 
+from domain.policy import Role
 from tests.attacks.asking import OK, Asking, request_type
 from tests.support.service import PASSWORD, open_accounts
 
@@ -92,20 +94,40 @@ def test_privileges_in_a_body_are_refused(asked, alice, bob, banker, method, fie
     assert moved(asked) == before
 
 
-def test_fields_that_a_message_does_not_have_do_nothing(asked, alice):
-    name = f"new{time.monotonic_ns()}"
-    fields = {"username": name, "password": PASSWORD, "full_name": "N", "email": f"{name}@example.com"}
-    # Numbers 4 to 15, as an integer and as text: among them those of User's and Account's own privileged fields.
-    unknown = b"".join(bytes([number << 3, 1, number << 3 | 2, 5]) + b"admin" for number in range(5, 16))
-    user = asked.grpc_bytes("CreateUser", _encoded("CreateUser", fields) + unknown, fields=fields).body["user"]
-    assert (user["roles"], user["is_email_verified"]) == (["depositor"], False)
-    raw = _encoded("CreateAccount", {"currency": "USD"}) + unknown
-    account = asked.grpc_bytes("CreateAccount", raw, alice.token).body["account"]
-    assert (account["owner"], account["balance"], account["available_balance"]) == (alice.name, "0", "0")
+def with_unknown_fields(method: str, fields: dict[str, object]) -> bytes:
+    """A request, and every field number up to 15 that it does not know, as an integer and as text.
+
+    Among them are those of the privileged fields of User, Account and Transfer themselves.
+    """
+    kind = request_type(method)
+    unknown = set(range(1, 16)) - {field.number for field in kind.DESCRIPTOR.fields}
+    sent = (bytes([number << 3, 1, number << 3 | 2, 5]) + b"admin" for number in sorted(unknown))
+    return kind(**fields).SerializeToString() + b"".join(sent)
 
 
-def _encoded(method: str, fields: dict[str, object]) -> bytes:
-    return request_type(method)(**fields).SerializeToString()
+def test_fields_that_a_message_does_not_have_do_nothing(asked, alice, bob, banker):
+    def answer(method: str, token: str | None, **fields: object) -> dict:
+        got = asked.grpc_bytes(method, with_unknown_fields(method, fields), token, fields=fields)
+        assert got.code == OK, got
+        return got.body
+
+    name, account, amount = f"new{time.monotonic_ns()}", alice.accounts[0], 7
+    made = answer(
+        "CreateUser", None, username=name, password=PASSWORD, full_name="N", email=f"{name}@example.com"
+    )
+    changed = answer("UpdateUser", alice.token, username=alice.name, full_name="N")
+    for answered, user in ((made, (name, False)), (changed, (alice.name, True))):
+        fields = answered["user"]
+        assert (fields["username"], fields["is_email_verified"], fields["roles"]) == (*user, ["depositor"])
+    opened = answer("CreateAccount", alice.token, currency="USD")["account"]
+    assert (opened["owner"], opened["balance"], opened["available_balance"]) == (alice.name, "0", "0")
+    changes = Counter()
+    changes.subtract(dict(moved(asked)))
+    answer("Deposit", banker, account_id=account, amount=amount)
+    answer("CreateTransfer", alice.token, **transfer(account, bob.accounts[0], amount))
+    changes.update(dict(moved(asked)))
+    assert sorted(filter(None, changes.values())) == [-amount, amount]
+    assert changes[bob.accounts[0]] == amount
 
 
 def about(account: int, other: int) -> dict[str, dict[str, object]]:
@@ -143,16 +165,33 @@ def test_somebody_elses_transfer_and_name_are_as_such_that_are_not_there(asked, 
         assert answers[0].told == answers[1].told
 
 
+@pytest.mark.parametrize("role", Role)
+def test_who_reads_everything_lists_everybodys_accounts_and_nobody_else_does(asked, ask, alice, bob, role):
+    staff = asked.staff(role)
+
+    def listed(token: str, **of: object) -> list[int] | str:
+        answer = ask("ListAccounts", token, **of)
+        return [int(item["id"]) for item in answer.body["items"]] if answer.code == OK else answer.code
+
+    before_bobs = {"cursor": str(bob.accounts[0] - 1), "limit": 2}
+    reads = role in (Role.BANKER, Role.AUDITOR)
+    assert listed(staff, **before_bobs) == (bob.accounts if reads else [])
+    assert listed(staff, owner=alice.name, limit=2) == (alice.accounts if reads else "not_found")
+    assert listed(staff, owner="nobody_has_this") == ([] if reads else "not_found")
+    assert listed(alice.token, limit=2) == listed(alice.token, owner=alice.name, limit=2) == alice.accounts
+    assert set(listed(alice.token, **before_bobs)).isdisjoint(bob.accounts)
+
+
 def _session(asked: Asking, person: Person) -> str:
     return asked.http("ListSessions", person.token).body["items"][0]["id"]
 
 
 @pytest.mark.parametrize("method", about(0, 0))
-def test_somebody_elses_account_takes_as_long_as_one_that_is_not_there(asked, alice, bob, method):
+def test_somebody_elses_account_takes_as_long_as_one_that_is_not_there(ask, alice, bob, method):
     def seconds(account: int) -> float:
         fields = about(account, alice.accounts[0])[method]
         began = time.perf_counter()
-        assert asked.http(method, alice.token, **fields).code == "not_found"
+        assert ask(method, alice.token, **fields).code == "not_found"
         return time.perf_counter() - began
 
     for _ in range(20):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import grpc
@@ -39,7 +41,6 @@ PAGES = {"healthz", "readyz", "show_metrics", "ask_for_password", "take_password
 PAGES |= {"docs.swagger", "docs.schema", "docs.asset", "docs.favicon"}
 NOT_ABOUT_ANYTHING_OF_ANYBODY = {
     Operation.CREATE_ACCOUNT,
-    Operation.LIST_ACCOUNTS,
     Operation.LIST_SESSIONS,
     Operation.LOGOUT_USER,
     Operation.LIST_SECURITY_EVENTS,
@@ -94,7 +95,9 @@ def requests(of: Person, target: int) -> dict[Operation, Request]:
         Operation.GET_ACCOUNT: Request(
             ("GET", f"/v1/accounts/{of.account}", None), ledger_pb2.GetAccountRequest(id=of.account)
         ),
-        Operation.LIST_ACCOUNTS: Request(("GET", "/v1/accounts", None), ledger_pb2.ListAccountsRequest()),
+        Operation.LIST_ACCOUNTS: Request(
+            ("GET", f"/v1/accounts?owner={of.name}", None), ledger_pb2.ListAccountsRequest(owner=of.name)
+        ),
         Operation.LIST_ENTRIES: Request(
             ("GET", f"/v1/accounts/{of.account}/entries", None),
             ledger_pb2.ListEntriesRequest(account_id=of.account),
@@ -117,6 +120,40 @@ def requests(of: Person, target: int) -> dict[Operation, Request]:
         Operation.WATCH_ACCOUNT: Request(("", "", None), ledger_pb2.WatchAccountRequest(account_id=of.account)),
         Operation.GET_TRANSFER: Request(
             ("GET", f"/v1/transfers/{of.transfer}", None), ledger_pb2.GetTransferRequest(id=of.transfer)
+        ),
+    }
+
+
+def public_requests(of: Person) -> dict[Operation, tuple[Request, str]]:
+    """How each operation that needs no login is asked for, and what the answer is, whoever asks."""
+    name, pb = f"new{time.monotonic_ns()}", identity_pb2
+    new = {"username": name, "password": PASSWORD, "full_name": "N", "email": f"{name}@example.com"}
+    login, address = {"username": of.name, "password": PASSWORD}, {"email": f"{of.name}@example.com"}
+    link = {"email_id": str(uuid4()), "secret_code": "none"}
+    choice = {"reset_id": str(uuid4()), "secret_code": "none", "password": PASSWORD}
+    token = {"refresh_token": "none"}
+
+    def post(path: str, body: dict[str, str], kind: Any) -> Request:
+        return Request(("POST", path, body), kind(**body))
+
+    verify = Request(("GET", f"/v1/verify_email?{urlencode(link)}", None), pb.VerifyEmailRequest(**link))
+    asked = "/v1/users/password_reset"
+    return {
+        Operation.CREATE_USER: (post("/v1/users", new, pb.CreateUserRequest), "ok"),
+        Operation.LOGIN_USER: (post("/v1/users/login", login, pb.LoginUserRequest), "ok"),
+        Operation.RENEW_ACCESS: (
+            post("/v1/tokens/renew_access", token, pb.RenewAccessRequest),
+            "invalid_token",
+        ),
+        Operation.VERIFY_EMAIL: (verify, "not_found"),
+        Operation.RESEND_VERIFICATION: (
+            post("/v1/users/resend_verification", address, pb.ResendVerificationRequest),
+            "ok",
+        ),
+        Operation.REQUEST_PASSWORD_RESET: (post(asked, address, pb.RequestPasswordResetRequest), "ok"),
+        Operation.CONFIRM_PASSWORD_RESET: (
+            post(f"{asked}/confirm", choice, pb.ConfirmPasswordResetRequest),
+            "not_found",
         ),
     }
 
@@ -240,8 +277,31 @@ def test_everybody_may_do_what_the_table_says_and_nothing_else(world: World, kin
     assert told == said
 
 
-def test_every_operation_with_a_rule_is_in_the_matrix():
-    assert requests(Person("x", 1, 1, "x", None), 2).keys() == RULES.keys()
+@pytest.mark.parametrize("transport", ["http", "gateway", "grpc"])
+@pytest.mark.parametrize("kind", CALLERS)
+def test_anybody_may_do_what_needs_no_login_with_a_token_or_without(world: World, kind: str, transport: str):
+    caller, other = world.caller(kind), world.caller("depositor")
+    ask: Callable[[Request, str | None], str] = getattr(world, f"over_{transport}")
+    public = public_requests(other)
+    told = {operation: ask(request, caller.token) for operation, (request, _) in public.items()}
+    assert told == {operation: answer for operation, (_, answer) in public.items()}
+
+
+@pytest.mark.parametrize("kind", CALLERS)
+def test_pages_are_for_anybody(world: World, kind: str):
+    token, refused = world.caller(kind).token, {}
+    for rule in create_app(Anything(), Anything()).url_map.iter_rules():
+        for method in rule.methods if rule.endpoint.removeprefix("v1.") in PAGES else ():
+            status = world.http.request(method, rule.rule, headers=bearer(token)).status_code
+            if status in (401, 403, 405):
+                refused[method, rule.rule] = status
+    assert not refused
+
+
+def test_every_operation_is_in_the_matrix():
+    person = Person("x", 1, 1, "x", None)
+    assert requests(person, 2).keys() == RULES.keys()
+    assert public_requests(person).keys() == PUBLIC
     assert len(Role) + 3 == len(CALLERS)
 
 

@@ -18,16 +18,19 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from uuid import uuid4
 
+import grpc
 import psycopg
 import pytest
 from psycopg import sql
 
+from application.sessions import SESSIONS_MAX
 from infra.local.redis import LocalRedis
+from proto.transactions.v2 import ledger_pb2 as pb
 from tests.attacks.clients import OK, Answer, Client, Clients, Login, bearer, mailed, serving
-from tests.support.service import PASSWORD
+from tests.support.service import PASSWORD, open_accounts
 
 SECRET = bytes(range(32)).hex()
 NEW_PASSWORD = "another horse battery"
@@ -237,6 +240,13 @@ def test_of_refreshes_at_once_never_two_branches_live(bank):
 
 # The end of a session, in every way there is
 
+
+def renewed_twice(client: Client, login: Login) -> Answer:
+    renewed = client.renew(login.refresh)
+    assert client.renew(login.refresh).error == "session_revoked"
+    return renewed
+
+
 Ending = Callable[[Bank, Client, str, Login], Answer | None]
 ENDINGS: dict[str, Ending] = {
     "logout": lambda bank, client, name, login: client.logout(login.access),
@@ -251,6 +261,7 @@ ENDINGS: dict[str, Ending] = {
     "password changed by an admin": lambda bank, client, name, login: client.change_password(
         bank.admin, name, NEW_PASSWORD
     ),
+    "refresh token reused": lambda bank, client, name, login: renewed_twice(client, login),
     "roles changed": lambda bank, client, name, login: bank.first.grpc.grant(
         bank.admin, name, "depositor", "auditor"
     ),
@@ -281,6 +292,61 @@ def test_what_ends_a_session_ends_it_in_every_process_within_five_seconds(bank, 
     assert answers == dict.fromkeys(ENDINGS, "session_revoked")
 
 
+def open_streams(
+    channel: grpc.Channel, access: str, accounts: list[int], over: Event
+) -> list[Iterator[object]]:
+    """Both calls that have no end of their own, each of which has been answered once."""
+    money = {"from_account_id": accounts[0], "to_account_id": accounts[1], "amount": 1, "currency": "USD"}
+
+    def one_and_then_nothing() -> Iterator[pb.StreamTransfersRequest]:
+        yield pb.StreamTransfersRequest(transfer=pb.TransferOrder(**money))
+        over.wait(PATIENCE_S)
+
+    metadata = [("authorization", f"Bearer {access}")]
+    transfers = channel.stream_stream(
+        "/transactions.v2.Ledger/StreamTransfers",
+        request_serializer=pb.StreamTransfersRequest.SerializeToString,
+        response_deserializer=pb.StreamTransfersResponse.FromString,
+    )(one_and_then_nothing(), metadata=metadata)
+    assert next(transfers).outcome.transfer_id
+    watching = channel.unary_stream(
+        "/transactions.v2.Ledger/WatchAccount",
+        request_serializer=pb.WatchAccountRequest.SerializeToString,
+        response_deserializer=pb.WatchAccountResponse.FromString,
+    )(pb.WatchAccountRequest(account_id=accounts[0]), metadata=metadata)
+    assert next(watching).entry.seq == 1
+    return [transfers, watching]
+
+
+def end_of(stream: Iterator[object]) -> tuple[str, float]:
+    """What a call that says nothing more ends with, and when."""
+    with pytest.raises(grpc.RpcError) as caught:
+        next(stream)
+    return dict(caught.value.trailing_metadata())["error-code"], time.monotonic()
+
+
+def test_streams_end_in_every_process_within_five_seconds_of_their_session(bank, ender, request):
+    there, over, ends, watched = bank.second.service, Event(), {}, {}
+    with ThreadPoolExecutor(2 * len(ENDINGS)) as threads, grpc.insecure_channel(there.grpc) as channel:
+        for way, end in ENDINGS.items():
+            name = bank.user()
+            bank.database.execute("update users set is_email_verified = true where username = %s", [name])
+            login = ender.http.login(name).login
+            accounts = open_accounts(there.database_url, name, 2, overdraft=1)
+            streams = open_streams(channel, login.access, accounts, over)
+            place = Bank(ender, bank.second, bank.redis, bank.database, bank.admin)
+            watched[way] = [threads.submit(end_of, each) for each in streams]
+            assert end(place, ender.http, name, login).error == OK
+            ends[way] = time.monotonic()
+        seen = {way: [each.result(PATIENCE_S) for each in both] for way, both in watched.items()}
+        over.set()
+    after_s = {way: [at - ends[way] for _, at in both] for way, both in seen.items()}
+    print(f"\n{request.node.callspec.id}: streams ended after (s)")
+    print("\n".join(f"  {transfers:5.2f} {watch:5.2f}  {way}" for way, (transfers, watch) in after_s.items()))
+    assert {code for both in seen.values() for code, _ in both} == {"session_revoked"}
+    assert max(map(max, after_s.values())) <= DEAD_WITHIN_S
+
+
 @over_both
 @pytest.mark.parametrize("way", ENDINGS)
 def test_an_ended_session_is_not_renewed(bank, transport, way):
@@ -290,6 +356,18 @@ def test_an_ended_session_is_not_renewed(bank, transport, way):
     # At once, and in the database: no process needs to have been told.
     assert [client.renew(login.refresh).error for client in (second, first, second)] == ["session_revoked"] * 3
     assert is_dead(first, login.access)
+
+
+@over_both
+@pytest.mark.parametrize(("change", "role"), [("grant", "auditor"), ("revoke", "depositor")])
+def test_roles_changed_at_the_command_line_end_every_session(bank, transport, change, role):
+    (first, second), name = bank.clients(transport), bank.user()
+    logins = [client.login(name).login for client in (first, second)]
+    done = bank.first.service.run("user", change, name, role)
+    since = time.monotonic()
+    assert done.returncode == 0, done.stderr
+    for login in logins:
+        assert_is_over((first, second), login, since)
 
 
 @over_both
@@ -331,6 +409,36 @@ def test_new_roles_count_from_the_next_login_on(bank, transport):
 
 def test_a_process_that_starts_later_knows_what_was_ended_before(latecomer):
     assert latecomer.thought_dead == [True, True, False, False]
+
+
+OTHERS = """
+insert into sessions (id, username, refresh_token_hash, user_agent, client_address, last_used_at, expires_at)
+select gen_random_uuid(), %s, sha256(gen_random_uuid()::text::bytea), '', '', now() + interval '1 minute',
+       now() + interval '1 hour'
+from generate_series(1, %s)
+"""
+
+
+@over_both
+def test_one_login_too_many_ends_the_session_that_was_unused_for_longest(bank, transport):
+    (first, second), name = bank.clients(transport), bank.user()
+    unused, used = (first.login(name).login for _ in range(2))
+    bank.database.execute(OTHERS, [name, SESSIONS_MAX - 2])  # a clock that goes wrong used them after this
+    assert not any(is_dead(second, login.access) for login in (unused, used))
+    newest = first.login(name).login
+    since = time.monotonic()
+    assert_is_over((first, second), unused, since)
+    listed = [item["id"] for item in second.sessions(bearer(newest.access)).body["items"]]
+    assert {used.session, newest.session} <= set(listed)
+    assert len(listed) == alive(bank, name) == SESSIONS_MAX
+
+
+def test_logins_at_once_leave_no_more_sessions_than_there_may_be(bank):
+    name = bank.user()
+    bank.database.execute(OTHERS, [name, SESSIONS_MAX - 1])
+    answers = at_once(*(partial(client.login, name) for client in bank.everywhere * 2))
+    assert {answer.error for answer in answers} == {OK}
+    assert alive(bank, name) == SESSIONS_MAX
 
 
 # Others' sessions

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import permutations
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -586,8 +587,54 @@ def test_no_token_and_no_code_does_the_work_of_another(bank, transport, format_)
 
 # Rotation of the key
 
+OLD, NEW = SECRET.hex(), bytes(reversed(SECRET)).hex()
+STEPS = [
+    {"TOKEN_SYMMETRIC_KEY": OLD},
+    {"TOKEN_SYMMETRIC_KEY": OLD, "TOKEN_RETIRED_KEYS": NEW},
+    {"TOKEN_SYMMETRIC_KEY": NEW, "TOKEN_RETIRED_KEYS": OLD},
+    {"TOKEN_SYMMETRIC_KEY": NEW},
+]
+"""As the README says: each of them in every process before the next."""
 
-def test_the_secret_is_rotated_without_anybody_noticing(
+
+def assert_all_is_well(fleet: list[Clients], kept: Login) -> Login:
+    """Whatever one process makes the other takes, mails included; `kept` is renewed."""
+    for here, there in permutations(fleet):
+        for transport in ("http", "grpc"):
+            name = here.service.register(verified=False)
+            link = mailed(here.service, f"{name}@example.com", "email_id")
+            assert there.over(transport).verify_email(*link).error == OK
+            login = here.over(transport).login(name).login
+            assert there.over(transport).sessions(bearer(login.access)).error == OK
+            assert there.over(transport).renew(login.refresh).error == OK
+            kept = there.over(transport).renew(kept.refresh).login
+            assert here.over(transport).sessions(bearer(kept.access)).error == OK
+    return kept
+
+
+def test_the_secret_is_rotated_process_by_process_without_anybody_noticing(
+    database_url, redis_server, tmp_path
+):
+    where = tmp_path, database_url, redis_server.url.replace("db=0", "db=5")
+    with ExitStack() as both:
+        stacks = [both.enter_context(ExitStack()) for _ in range(2)]
+        fleet = [
+            stack.enter_context(serving(*where, TOKEN_FORMAT=format_, **STEPS[0]))
+            for stack, format_ in zip(stacks, KINDS, strict=True)
+        ]
+        name = fleet[0].service.register()
+        kept = assert_all_is_well(fleet, fleet[0].http.login(name).login)
+        for keys in STEPS[1:]:
+            for at, format_ in enumerate(KINDS):
+                stacks[at].close()
+                fleet[at] = stacks[at].enter_context(serving(*where, TOKEN_FORMAT=format_, **keys))
+                kept = assert_all_is_well(fleet, kept)
+        assert made_with(kept)[0] == bytes.fromhex(NEW)
+        queue = fleet[0].service.run("mail", "--json")
+        assert json.loads(queue.stdout)["dead"] == 0, queue.stdout
+
+
+def test_a_key_opens_what_it_made_wherever_it_is_known_and_nowhere_else(
     postgres_server, redis_server, migrated_template, tmp_path
 ):
     postgres_server.create_database("rotated", template=migrated_template)

@@ -232,7 +232,7 @@ def test_a_cancelled_stream_leaves_nothing_behind(alice: Alice):
         holder.execute("select from accounts where id = %s for update", [a])
         requests = (pb.StreamTransfersRequest(reference="", transfer=order(a, b)) for _ in range(100))
         call = alice.calls.stream(requests)
-        wait_until(lambda: statistic(service, "transactions_coordinator_waiting") > 0)
+        wait_until(lambda: statistic(service, "transactions_coordinator_in_flight") > 0)
         call.cancel()
         wait_until(lambda: statistic(service, "transactions_grpc_calls") == 0)
         assert statistic(service, "transactions_coordinator_waiting") == 0

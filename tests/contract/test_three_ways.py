@@ -145,6 +145,7 @@ def changing_somebody_else(way):
     way.user("bob")
     way.ask("UpdateUser", alice, username=way.name("bob"), full_name="Mallory")
     way.ask("UpdateUser", alice, username="nobody_at_all", full_name="Mallory")
+    way.ask("UpdateUser", alice, username="nobody_at_all", full_name="")
 
 
 @scenario
@@ -300,6 +301,7 @@ def resetting_a_password_with_nonsense(way):
     way.ask("ConfirmPasswordReset", reset_id=str(uuid4()), secret_code=CODE, password="a new password")
     way.ask("ConfirmPasswordReset", reset_id="no-uuid", secret_code=CODE, password="a new password")
     way.ask("ConfirmPasswordReset", reset_id=str(uuid4()), secret_code=CODE, password="short")
+    way.ask("ConfirmPasswordReset", reset_id="no-uuid", secret_code=CODE, password="short")
 
 
 # Security events

@@ -19,6 +19,7 @@ from proto.transactions.v2.ledger_pb2 import StreamTransfersRequest
 from tests.faults.test_transfers_under_fire import deposit, post_all
 from tests.support.ledger_calls import LedgerCalls, order, statistic
 from tests.support.service import ServiceProcess, open_accounts
+from tests.support.wire import Wire
 
 
 @pytest.fixture
@@ -213,3 +214,23 @@ def test_a_stream_is_drained_to_its_last_outcome(drained):
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert references == {str(n) for n in range(50)}
     assert drained.wait() == 0, drained.log.read_text()
+
+
+def test_streams_of_the_gateway_end_with_a_last_line(drained):
+    name = drained.register()
+    accounts = funded_pair(drained, name)
+    credentials = f"Authorization: Bearer {drained.login(name)}"
+    watch = Wire(drained.http_port, f"GET /v2/accounts/{accounts[0]}:watch", credentials)
+    stream = Wire(drained.http_port, "POST /v2/transfers:stream", credentials, "Transfer-Encoding: chunked")
+    with watch, stream:
+        stream.say('{"reference": "one", "transfer": {}}')
+        for wire in (watch, stream):
+            assert wire.head()[0] == 200
+            assert "result" in next(wire.lines())
+        began = time.monotonic()
+        drained.signal(signal.SIGTERM)
+        for wire in (watch, stream):
+            (last,) = wire.lines()  # the chunk that ends it has come too
+            assert (last["error"]["code"], last["error"]["message"]) == (14, "shutting down")
+        assert drained.wait() == 0, drained.log.read_text()
+        assert time.monotonic() - began < 6  # far less than the grace

@@ -226,6 +226,8 @@ def test_a_field_that_appears_twice_is_refused(refused, text, where):
         ('{"inner": {"nothing": 1}}', "inner.nothing"),
         ('{"inners": [{"inner": {"x": null}}]}', "inners[0].inner.x"),
         ('{"byNumber": {"7": {"x": 1}}}', "by_number[7].x"),
+        ('{"' + "x" * 5_000 + '": 1}', "x" * messages.NAME_SHOWN),
+        ('{"byName": {"' + "x" * 5_000 + '": true}}', f"by_name[{'x' * messages.NAME_SHOWN}]"),
         (r'{"\ud800": 1}', None),
         (r'{"inner": {"\ud800": 1}}', "inner"),
     ],

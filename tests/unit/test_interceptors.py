@@ -11,10 +11,19 @@ from uuid import UUID
 import pytest
 import trio
 
-from domain.errors import Overloaded, PermissionDenied, Unauthenticated
+from domain.errors import InvalidArgument, Overloaded, PermissionDenied, Unauthenticated
 from domain.policy import Operation, Principal, scopes
+from proto.transactions.v2 import ledger_pb2
 from transport.grpc.call import Call
-from transport.grpc.interceptors import REQUEST_ID, Authentication, Deadlines, Log, Meter, RequestIds
+from transport.grpc.interceptors import (
+    REQUEST_ID,
+    Authentication,
+    Deadlines,
+    Log,
+    Meter,
+    RequestIds,
+    Validation,
+)
 from transport.grpc.methods import Method
 from transport.grpc.pipeline import Interceptor, Pipeline
 from transport.grpc.status import RpcFailed
@@ -180,3 +189,16 @@ async def test_a_call_is_measured_and_logged_with_its_status(caplog):
             interceptor.ended(made, Overloaded("full"))
     assert answered == [("grpc", Operation.GET_ACCOUNT, 8)]
     assert "Order-66 /x/Y: status 8 in" in caplog.text
+
+
+async def test_a_message_that_breaks_a_rule_is_refused_with_all_that_is_wrong():
+    method = Method(b"/x/Y", None, ledger_pb2.CreateTransferRequest, False, False, Operation.CREATE_TRANSFER)
+    validation = Validation([method], ["USD"])
+    good = {"from_account_id": 1, "to_account_id": 2, "amount": 3, "currency": "USD"}
+    validation.received(call(), ledger_pb2.CreateTransferRequest(**good))
+    validation.received(call(), ledger_pb2.GetTransferRequest())  # has no rules
+    with pytest.raises(InvalidArgument) as caught:
+        validation.received(
+            call(), ledger_pb2.CreateTransferRequest(**{**good, "amount": 0, "currency": "GBP"})
+        )
+    assert [each.field for each in caught.value.fields] == ["amount", "currency"]

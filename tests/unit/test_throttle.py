@@ -52,15 +52,15 @@ def test_a_client_is_an_address_or_an_ipv6_network(address, counted):
 
 
 ATTEMPTS = {
-    "registration": (throttle.REGISTRATIONS, lambda t, n: t.registration(HERE, f"{n}@b.cd")),
-    "mail from an address": (throttle.MAILS, lambda t, n: t.mail(HERE, f"{n}@b.cd")),
-    "mail to a recipient": (
-        throttle.MAILS_TO,
-        lambda t, n: t.mail(f"10.0.0.{n}", ("Victim@b.cd", "victim@B.cd")[n % 2]),
+    "registration": (throttle.REGISTRATIONS, lambda t, n: t.registration(HERE)),
+    "mail from an address": (throttle.MAILS, lambda t, n: t.mail(HERE)),
+    "links to prove an address": (
+        throttle.VERIFICATIONS_TO,
+        lambda t, n: t.verification_to(("Victim@b.cd", "victim@B.cd")[n % 2]),
     ),
-    "registration of a recipient": (
-        throttle.MAILS_TO,
-        lambda t, n: t.registration(f"10.0.0.{n}", "victim@b.cd"),
+    "links to choose a password": (
+        throttle.RESETS_TO,
+        lambda t, n: t.reset_to(("Victim@b.cd", "victim@B.cd")[n % 2]),
     ),
     "reset": (throttle.RESETS, lambda t, n: t.reset(HERE)),
     "password": (throttle.PASSWORDS, lambda t, n: t.password("alice")),

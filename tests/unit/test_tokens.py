@@ -131,6 +131,25 @@ def test_missing_or_wrong_claims_are_refused_in_both_formats(clock, changes):
     assert code_of(tokens, paseto) == code_of(tokens, signed) == Code.INVALID_TOKEN
 
 
+@pytest.mark.parametrize(
+    ("claim", "good_s", "bad_s", "code"),
+    [
+        ("exp", -29, -30, Code.TOKEN_EXPIRED),
+        ("nbf", 30, 31, Code.INVALID_TOKEN),
+        ("iat", 30, 31, Code.INVALID_TOKEN),
+    ],
+)
+def test_clocks_may_differ_by_thirty_seconds_and_no_more(clock, claim, good_s, bad_s, code):
+    tokens, now = Tokens([SECRET], issue="paseto", now=clock), int(clock().timestamp())
+    for key in (PasetoKey, JwtKey):
+        good, bad = (
+            key(SECRET, ACCESS).encode(json.dumps(claims_of(clock, **{claim: now + seconds})).encode())
+            for seconds in (good_s, bad_s)
+        )
+        assert tokens.verify(good, ACCESS).username == "alice"
+        assert code_of(tokens, bad) == code
+
+
 def test_what_is_forged_here_would_be_good_if_it_were_right(clock):
     for key in (PasetoKey, JwtKey):
         token = key(SECRET, ACCESS).encode(json.dumps(claims_of(clock)).encode())

@@ -19,6 +19,7 @@ _MAY_BE_TAKEN = {Operation.CREATE_USER, Operation.UPDATE_USER}
 _ABOUT_WHAT_MAY_NOT_BE_THERE = {
     Operation.VERIFY_EMAIL,
     Operation.CONFIRM_PASSWORD_RESET,
+    Operation.LIST_ACCOUNTS,
     Operation.CREATE_TRANSFER,
     Operation.BATCH_TRANSFERS,
 }

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import trio
 
 from domain.errors import NotFound, ServiceError
+from domain.policy import Operation
 from transport.asgi import App, Receive, Scope, Send
 from transport.gateway.answers import send_whole
 from transport.gateway.body import Body
@@ -21,6 +22,7 @@ from transport.gateway.router import Match, Router
 from transport.gateway.routes import PREFIX, Route
 from transport.gateway.status import Answer, HttpFailed, failed
 from transport.grpc.call import Call
+from transport.grpc.methods import Method
 from transport.grpc.pipeline import Pipeline
 
 
@@ -81,7 +83,7 @@ class Gateway:
         if not match:
             raise NotFound("path")
         read = self._router.find("GET", path)
-        headed = isinstance(read, Match) and not read.target.method.server_streaming
+        headed = isinstance(read, Match) and _has_head(read.target.method)
         if isinstance(read, Match) and headed and method == "HEAD":
             return read
         allow = (b"allow", ", ".join(sorted({*match, "OPTIONS", *(["HEAD"] if headed else [])})).encode())
@@ -105,6 +107,11 @@ class Gateway:
                 nursery.cancel_scope.cancel()
         finally:
             self._calls.discard(call)
+
+
+def _has_head(method: Method) -> bool:
+    # To follow a link from a mail is a GET that changes something: who scans mails for links must not do it.
+    return not method.server_streaming and method.operation is not Operation.VERIFY_EMAIL
 
 
 def _path(scope: Scope) -> str:

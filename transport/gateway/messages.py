@@ -25,6 +25,8 @@ from transport.gateway.json_text import Object
 
 NESTING_MAX = 64
 """Messages within messages."""
+NAME_SHOWN = 100
+"""Characters that a client is told of a name that it sent itself."""
 
 _SPELLINGS = {
     "Timestamp": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)",
@@ -111,12 +113,13 @@ def wrong(where: str, problem: str) -> InvalidArgument:
 
 
 def unknown(name: str, where: str) -> InvalidArgument:
-    """A field that is none."""
+    """A field that is none; of a long name no more than its beginning is told."""
     try:
         name.encode()
     except UnicodeEncodeError:
         return wrong(where, "has a field whose name is no valid Unicode")
-    return wrong(f"{where}.{name}" if where else name, "is not a field of this request")
+    shown = name[:NAME_SHOWN]
+    return wrong(f"{where}.{shown}" if where else shown, "is not a field of this request")
 
 
 def _read_fields(value: Any, message: Message, where: str, depth: int) -> None:
@@ -159,7 +162,7 @@ def _read_map(value: Any, items: Any, field: FieldDescriptor, where: str, depth:
             key = scalars.from_text(keys, name)
         except ValueError as error:
             raise wrong(where, f"has a key that {error}") from None
-        here = f"{where}[{name}]"
+        here = f"{where}[{name[:NAME_SHOWN]}]"
         if key in items:
             raise wrong(here, "appears twice")
         if values.message_type is None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from typing import TypeVar
-from uuid import UUID
 
 from application.ledger import SEQ_BEYOND_ALL
 from application.service import Service
 from application.sessions import Login
-from domain.errors import NotFound
 from domain.users import Client
 from transport.grpc import compat, messages  # noqa: F401 - compat goes before anything of purerpc's
 from transport.grpc.asked import client_of_call, limit_of
@@ -61,7 +59,7 @@ class Identity(IdentityServicer):
         return pb.GrantRolesResponse(user=messages.user(user))
 
     async def VerifyEmail(self, input_message: pb.VerifyEmailRequest, request: Call) -> pb.VerifyEmailResponse:
-        email_id = _identifier(input_message.email_id, "verification link")
+        email_id = input_message.email_id
         await self._links.verify_email(
             self._client(request), email_id=email_id, secret_code=input_message.secret_code
         )
@@ -84,7 +82,7 @@ class Identity(IdentityServicer):
     ) -> pb.ConfirmPasswordResetResponse:
         await self._links.confirm_password_reset(
             self._client(request),
-            reset_id=_identifier(input_message.reset_id, "password reset"),
+            reset_id=input_message.reset_id,
             secret_code=input_message.secret_code,
             password=input_message.password,
         )
@@ -117,7 +115,7 @@ class Identity(IdentityServicer):
         self, input_message: pb.RevokeSessionRequest, request: Call
     ) -> pb.RevokeSessionResponse:
         principal = request.principal
-        await self._sessions.end(principal, self._client(request), _identifier(input_message.id, "session"))
+        await self._sessions.end(principal, self._client(request), input_message.id)
         return pb.RevokeSessionResponse()
 
     async def ListSecurityEvents(
@@ -150,10 +148,3 @@ def _login(response: Response, login: Login) -> Response:
     response.refresh_token_expires_at.CopyFrom(messages.timestamp(login.refresh.expires_at))
     response.user.CopyFrom(messages.user(login.user))
     return response
-
-
-def _identifier(text: str, what: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound(what) from None

@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import re
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import trio
 
 from application.authentication import Authenticator
 from application.service import Service
+from domain import validation
 from domain.policy import PUBLIC, check
 from transport.grpc.call import Call
+from transport.grpc.methods import Method
 from transport.grpc.pipeline import Interceptor
+from transport.grpc.rules import beyond_rules, compile_rules
 from transport.grpc.status import status_of
 from transport.metrics import Metrics
 from transport.request_id import new_request_id
@@ -23,14 +28,15 @@ _SENT_ID = re.compile(rb"[!-~]{1,64}")
 REQUEST_ID = b"x-request-id"
 
 
-def interceptors(service: Service, metrics: Metrics) -> list[Interceptor]:
-    """All of them, outermost first."""
+def interceptors(service: Service, metrics: Metrics, methods: Iterable[Method]) -> list[Interceptor]:
+    """All of them, outermost first, for these methods."""
     return [
         RequestIds(),
         Log(),
         Meter(metrics),
         Deadlines(service.request_timeout_s),
         Authentication(service.authenticator),
+        Validation(methods, service.ledger.currencies),
     ]
 
 
@@ -91,3 +97,18 @@ class Authentication(Interceptor):
             return
         call.principal = self._authenticator.principal(call.values("authorization"))
         check(call.principal, operation)
+
+
+class Validation(Interceptor):
+    """What the rules of the .proto files refuse goes no further, and neither do currencies we do not have."""
+
+    def __init__(self, methods: Iterable[Method], currencies: Collection[str]) -> None:
+        beyond = beyond_rules(currencies)
+        compiled = {each.request_type: compile_rules(each.request_type.DESCRIPTOR, beyond) for each in methods}
+        self._checks = {kind: check for kind, check in compiled.items() if check is not None}
+
+    def received(self, call: Call, message: Any) -> None:
+        check_message = self._checks.get(type(message))
+        problems = check_message(message) if check_message is not None else ()
+        if problems:
+            validation.check((problem.field, problem.message) for problem in problems)

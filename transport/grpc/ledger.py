@@ -52,7 +52,10 @@ class Ledger(LedgerServicer):
     ) -> pb.ListAccountsResponse:
         principal, limit = request.principal, limit_of(input_message.limit)
         items = await self._ledger.list_accounts(
-            principal, after_id=position(input_message.cursor or None, 0), limit=limit + 1
+            principal,
+            owner=input_message.owner or None,
+            after_id=position(input_message.cursor or None, 0),
+            limit=limit + 1,
         )
         page, cursor = cut(items, limit, lambda account: account.id)
         return pb.ListAccountsResponse(

@@ -20,6 +20,8 @@ from proto.transactions.v2 import ledger_pb2 as pb  # isort: skip
 
 IN_FLIGHT_MAX = 4_096
 """Transfers of one stream whose outcomes have not been sent: beyond it, nothing more is read from its client."""
+SESSION_CHECK_S = 1.5
+"""How long a call on which nothing comes outlives the session that it was opened in."""
 READ_MAX = 256
 """Transfers that are read in one go, before others have their turn."""
 
@@ -41,7 +43,8 @@ async def stream_transfers(service: Service, messages: Messages, call: Call) -> 
                     [pb.StreamTransfersResponse(reference=r, outcome=outcome_of(o)) for r, o in outcomes]
                 )
             elif flow.under_way or not ended:
-                await call.bell.wait()
+                with trio.move_on_after(SESSION_CHECK_S):
+                    await call.bell.wait()
     if call.draining:
         raise shutting_down()
 

@@ -10,13 +10,11 @@ from application.service import Service
 from domain.errors import InvalidArgument
 from transport.grpc import messages
 from transport.grpc.call import Burst, Call
-from transport.grpc.transfers import shutting_down
+from transport.grpc.transfers import SESSION_CHECK_S, shutting_down
 
 from proto.transactions.v2 import ledger_pb2 as pb  # isort: skip
 
 PAGE = 100
-SESSION_CHECK_S = 2.0
-"""How long an idle watch outlives the session that it was opened in."""
 
 
 async def watch_account(service: Service, request: pb.WatchAccountRequest, call: Call) -> AsyncIterator[Burst]:

@@ -10,6 +10,7 @@ An answer without a length is a stream: it may last, and its head does not wait 
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from transport.http.hygiene import own_first
 from transport.http.inbox import Tasks
 
 RECEIVE_BYTES = 16 * 1024
+PROBES = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
+"""Seconds of silence before TCP asks, seconds between questions, and how many of them are left unanswered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +132,10 @@ class HttpConnection:
 
     async def run(self) -> None:
         """Serve."""
-        socket = self._stream.socket
+        ours = self._stream.socket
         try:
-            client = parse_socket_addr(socket.family, socket.getpeername())
-            server = parse_socket_addr(socket.family, socket.getsockname())
+            client = parse_socket_addr(ours.family, ours.getpeername())
+            server = parse_socket_addr(ours.family, ours.getsockname())
             async with Tasks() as group:
                 self._protocol = _Http1(
                     self._app,
@@ -195,7 +198,11 @@ class HttpConnection:
             self._reading.deadline = trio.current_time() + self._limits.request_s
 
     def _stream_began(self) -> None:
+        # Whether a client that has nothing more to say is still there is now for TCP to find out.
         self._reading.deadline = math.inf
+        self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in PROBES.items():
+            self._stream.setsockopt(socket.IPPROTO_TCP, option, value)
 
     async def _sent(self, data: bytes) -> bool:
         with trio.move_on_after(self._limits.send_s):

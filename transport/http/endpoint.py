@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import trio
@@ -21,7 +20,7 @@ from quart import Blueprint, Response, request
 from werkzeug.routing import BaseConverter
 
 from application.service import Service
-from domain.errors import NotFound, ServiceError
+from domain.errors import ServiceError
 from domain.policy import PUBLIC, Operation, Principal
 from domain.users import Client
 from domain.validation import RESERVED_USERNAMES
@@ -190,11 +189,3 @@ def _response(document: msgspec.Struct | Response | None, status: HTTPStatus) ->
     if document is None:
         return Response(b"", status)
     return Response(schemas.encode(document), status, content_type="application/json")
-
-
-def identifier(text: str, what: str) -> UUID:
-    """A UUID in a request; any other text names nothing there is."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound(what) from None

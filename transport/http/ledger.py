@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from quart import Response
+from quart import Response, request
 
 from application.ledger import SEQ_BEYOND_ALL
 from application.transfers import Wanted
@@ -39,10 +39,13 @@ def add_accounts(endpoint: Endpoints) -> None:
         asked.replayed = opened.replayed
         return schemas.AccountBody.of(opened.account)
 
-    @endpoint("GET", "/v1/accounts", Operation.LIST_ACCOUNTS, gives=schemas.AccountPage, query=PAGED)
+    @endpoint(
+        "GET", "/v1/accounts", Operation.LIST_ACCOUNTS, gives=schemas.AccountPage, query=("owner", *PAGED)
+    )
     async def list_accounts(asked: Asked) -> schemas.AccountPage:
         limit, after_id = page_of(0)
-        items = await ledger.list_accounts(asked.principal, after_id=after_id, limit=limit + 1)
+        owner = request.args.get("owner")
+        items = await ledger.list_accounts(asked.principal, owner=owner, after_id=after_id, limit=limit + 1)
         page, cursor = cut(items, limit, lambda account: account.id)
         return schemas.AccountPage([schemas.AccountBody.of(item) for item in page], cursor)
 

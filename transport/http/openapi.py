@@ -45,7 +45,7 @@ SUMMARIES = {
     Operation.LIST_SECURITY_EVENTS: "List what happened to users' identities, newest first",
     Operation.CREATE_ACCOUNT: "Open an account",
     Operation.GET_ACCOUNT: "Read an account",
-    Operation.LIST_ACCOUNTS: "List the caller's accounts, oldest first",
+    Operation.LIST_ACCOUNTS: "List the caller's accounts, or for staff one owner's or all, oldest first",
     Operation.LIST_ENTRIES: "List an account's entries, newest first",
     Operation.DEPOSIT: "Bring money in; bankers only",
     Operation.WITHDRAW: "Take money out; bankers only",
@@ -57,6 +57,7 @@ QUERY: dict[str, Json] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT},
     "cursor": {"type": "string", "description": "From the page before", "pattern": CURSOR},
     "username": {"type": "string", "pattern": USERNAME},
+    "owner": {"type": "string", "pattern": USERNAME},
     "email_id": {"type": "string"},
     "secret_code": {"type": "string"},
 }
