@@ -12,10 +12,11 @@ import trio
 
 from domain.errors import FieldError, InvalidArgument
 from proto.transactions.v2 import identity_pb2, ledger_pb2
-from tests.support.http2 import Server, answer, block_of, refusal, reply
+from tests.support.http2 import Server, answer, block_of, data_of, headers_of, refusal, reply
 from tests.support.scripted import TIMEOUT_S, Peers, logged_in, scripted_client
 from transport import errors
 from transport.client import frames
+from transport.client.channel import OFFERS_MAX
 from transport.client.client import Client
 from transport.client.failures import NoAnswer, NotSent, StatusError
 from transport.client.retry import RetryPolicy
@@ -252,7 +253,7 @@ async def test_what_the_server_has_never_seen_is_repeated_whatever_it_is(autojum
 async def test_a_stream_that_is_refused_over_and_over_is_given_up(autojump_clock):
     async with logged_in() as (client, _, server), trio.open_nursery() as nursery:
         call = Call(nursery, partial(client.call, ledger_pb2.GetAccountRequest(id=7), timeout_s=0.01))
-        for _ in range(3):  # the channel's attempts; a pause would be beyond the deadline
+        for _ in range(1 + OFFERS_MAX):  # a pause would be beyond the deadline
             stream_id = (await server.request()).stream_id
             await server.send(frames.u32_frame(frames.RST_STREAM, stream_id, frames.REFUSED_STREAM))
     assert isinstance(call.failure, NotSent)
@@ -271,10 +272,13 @@ async def test_a_goaway_moves_new_calls_to_a_new_connection_and_finishes_the_old
     assert first.result == second.result == ACCOUNT.account
 
 
-async def test_an_answer_that_is_not_one_message_is_none(autojump_clock):
+@pytest.mark.parametrize("messages", [[], [b"", b""], [b"\xff"]])
+async def test_an_answer_that_is_not_one_message_of_its_type_is_none(autojump_clock, messages):
     async with logged_in() as (client, _, server), trio.open_nursery() as nursery:
         call = Call(nursery, create_user(client))
-        await server.send(answer((await server.request()).stream_id))
+        stream_id = (await server.request()).stream_id
+        data = b"".join(data_of(stream_id, message) for message in messages)
+        await server.send(headers_of(stream_id), data, answer(stream_id))
     assert isinstance(call.failure, NoAnswer)
 
 

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import trio
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from domain.errors import Code
 from proto.transactions.v2.identity_pb2 import RenewAccessRequest, RenewAccessResponse
 from transport.client.channel import Channel
-from transport.client.failures import CallFailed, StatusError, deadline_exceeded
+from transport.client.failures import CallFailed, NoAnswer, StatusError, deadline_exceeded
 from transport.client.retry import Attempts, RetryPolicy, is_passing
 from transport.client.rpcs import Rpc, rpc_of
 from transport.client.session import Session
@@ -50,7 +50,10 @@ class Calls:
         with trio.move_on_after(timeout_s) as scope:
             metadata = {"idempotency-key": key or new_key()} if rpc.keyed else {}
             raw = await self._attempted(rpc, metadata, request.SerializeToString(), scope.deadline)
-            return rpc.response_type.FromString(raw)
+            try:
+                return rpc.response_type.FromString(raw)
+            except DecodeError:
+                raise NoAnswer("the answer is not valid protobuf") from None
         raise deadline_exceeded(timeout_s)
 
     async def open(self, path: str, token: str | None) -> Stream:

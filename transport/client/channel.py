@@ -20,8 +20,8 @@ from transport.client.headers import header_block, metadata_block
 from transport.client.stream import Stream
 
 CONNECT_TIMEOUT_S = 5.0
-ATTEMPTS_MAX = 3
-"""Connections that one call is offered to; it is carried out on one of them at most."""
+OFFERS_MAX = 2
+"""Connections that a call is offered to when the one it came to has not taken it."""
 
 
 class Channel:
@@ -64,38 +64,32 @@ class Channel:
 
     async def call(self, block: bytes, message: bytes) -> Stream:
         """Make a call of one message; returns it when it has ended. Raises NoAnswer."""
-        attempts = 0
-        while True:
-            connection = self._connection
-            if connection is None or not connection.accepts:
-                connection = await self.connect()
+        connection = self._connection
+        if connection is not None and connection.accepts:  # nearly always: the short way, for load
             try:
                 return await connection.call(block, message)
             except NotSent:
-                attempts += 1
-                if attempts == ATTEMPTS_MAX:
-                    raise
+                pass
+        return await self._offer(lambda connection: connection.call(block, message))
 
     async def open(self, block: bytes) -> Stream:
         """Begin a call of several messages. Raises NoAnswer."""
-        attempts = 0
-        while True:
+        return await self._offer(lambda connection: connection.open(block))
+
+    async def _offer(self, make: Callable[[Connection], Awaitable[Stream]]) -> Stream:
+        for _ in range(OFFERS_MAX - 1):
             connection = await self.connect()
             try:
-                return await connection.open(block)
+                return await make(connection)
             except NotSent:
-                attempts += 1
-                if attempts == ATTEMPTS_MAX:
-                    raise
+                continue
+        return await make(await self.connect())
 
     async def connect(self) -> Connection:
         """The connection that takes calls; a new one where there is none. Raises NotSent."""
-        connection = self._connection
-        if connection is not None and connection.accepts:
-            return connection
-        async with self._connecting:
+        async with self._connecting:  # by one call; the others find it done
             connection = self._connection
-            if connection is None or not connection.accepts:  # no other call has done it meanwhile
+            if connection is None or not connection.accepts:
                 connection = self._connection = await self._open_connection()
                 self._nursery.start_soon(connection.run)
             return connection

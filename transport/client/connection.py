@@ -23,6 +23,7 @@ OUR_SETTINGS = (
     (frames.INITIAL_WINDOW_SIZE, WINDOW_BYTES),
 )
 WINDOW_REFILL_BYTES = 2**20
+WINDOW_RETURNED_BYTES = WINDOW_BYTES // 4
 RECEIVE_BYTES = 256 * 1024
 SILENCE_MAX_S = 15.0
 """How long a server may send nothing while it owes answers, before and again after it is asked with a PING."""
@@ -108,8 +109,8 @@ class Connection:
         return stream
 
     def return_window(self, stream: Stream) -> None:
-        """Let the server send more of it, once it may send less than three quarters of what it might."""
-        if stream.unreturned > WINDOW_BYTES // 4:
+        """Let the server send more of it, where that is worth a frame."""
+        if stream.unreturned > WINDOW_RETURNED_BYTES:
             self._put(frames.u32_frame(frames.WINDOW_UPDATE, stream.id, stream.unreturned))
             stream.unreturned = 0
 
@@ -235,10 +236,11 @@ class Connection:
             self._finish(stream)
         elif not stream.whole:
             stream.bell.ring()
-        elif stream.deframer.size > MESSAGE_BYTES_MAX:
-            self.cancel(stream, "an answer beyond our limit")
-        else:
-            self.return_window(stream)
+        elif stream.unreturned > WINDOW_RETURNED_BYTES:
+            if stream.deframer.size > MESSAGE_BYTES_MAX:
+                self.cancel(stream, "an answer beyond our limit")
+            else:
+                self.return_window(stream)
 
     def _take_headers(self, stream_id: int, flags: int, block: bytes) -> None:
         if flags & frames.END_HEADERS:
@@ -278,7 +280,8 @@ class Connection:
         stream.bell.ring()
         if self._waiting_to_open:
             self._waiting_to_open.unpark()
-        self._outgoing.wake(stream.id)
+        if not stream.half_closed:
+            self._outgoing.wake(stream.id)
         if not self._streams and not self.accepts:
             self._scope.cancel()
 
