@@ -99,12 +99,13 @@ class Ledger:
         """One owner's accounts, oldest first; without an owner the caller's, or everybody's for staff that may
         read them. Raises InvalidArgument, and NotFound for an owner whose accounts are not the caller's to read.
         """
-        if check(principal, Operation.LIST_ACCOUNTS) is not Scope.ANY:
+        scope = check(principal, Operation.LIST_ACCOUNTS)
+        if owner is not None:
+            validation.check((("owner", validation.username(owner)),))
+        if scope is not Scope.ANY:
             if owner not in (None, principal.username):
                 raise NotFound("user")
             owner = principal.username
-        elif owner is not None:
-            validation.check((("owner", validation.username(owner)),))
         async with self._pool.connection() as connection:
             return await accounts.list_accounts(connection, owner, after_id=after_id, limit=limit)
 

@@ -28,7 +28,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from proto.transactions.v2 import types_pb2 as transactions_dot_v2_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctransactions/v2/ledger.proto\x12\x0ftransactions.v2\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1btransactions/v2/types.proto\"q\n\x14\x43reateAccountRequest\x12\x16\n\x08\x63urrency\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x41\n\x04name\x18\x02 \x01(\tB3\xe2\x41\x01\x01\xbaH,r*\x18\x64\x32&^[^\\x00-\\x1f\\x7f-\\x9f\xe2\x80\xa8-\xe2\x80\xae\xe2\x81\xa6-\xe2\x81\xa9]*$\"B\n\x15\x43reateAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"%\n\x11GetAccountRequest\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\"?\n\x12GetAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"}\n\x13ListAccountsRequest\x12\x1f\n\x05limit\x18\x01 \x01(\x05\x42\x10\xe2\x41\x01\x01\xbaH\t\x1a\x04\x18\x64(\x01\xd8\x01\x01\x12\x30\n\x06\x63ursor\x18\x02 \x01(\tB \xe2\x41\x01\x01\xbaH\x19r\x14\x32\x12^[1-9][0-9]{0,17}$\xd8\x01\x01\x12\x13\n\x05owner\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"T\n\x14ListAccountsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.transactions.v2.Account\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x81\x01\n\x12ListEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1f\n\x05limit\x18\x02 \x01(\x05\x42\x10\xe2\x41\x01\x01\xbaH\t\x1a\x04\x18\x64(\x01\xd8\x01\x01\x12\x30\n\x06\x63ursor\x18\x03 \x01(\tB \xe2\x41\x01\x01\xbaH\x19r\x14\x32\x12^[1-9][0-9]{0,17}$\xd8\x01\x01\"Q\n\x13ListEntriesResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.transactions.v2.Entry\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"P\n\x0e\x44\x65positRequest\x12\x18\n\naccount_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12$\n\x06\x61mount\x18\x02 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\xff\xff\xff\xff\xff\xff\xff\x0f \x00\"i\n\x0f\x44\x65positResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"Q\n\x0fWithdrawRequest\x12\x18\n\naccount_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12$\n\x06\x61mount\x18\x02 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\xff\xff\xff\xff\xff\xff\xff\x0f \x00\"j\n\x10WithdrawResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"\x9f\x01\n\x15\x43reateTransferRequest\x12$\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00\x12\"\n\rto_account_id\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00\x12$\n\x06\x61mount\x18\x03 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\xff\xff\xff\xff\xff\xff\xff\x0f \x00\x12\x16\n\x08\x63urrency\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"\xa1\x01\n\x16\x43reateTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12.\n\x0c\x66rom_account\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\x12*\n\nfrom_entry\x18\x03 \x01(\x0b\x32\x16.transactions.v2.Entry\"&\n\x12GetTransferRequest\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\"B\n\x13GetTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\"\xd4\x01\n\rTransferOrder\x12$\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00\x12\"\n\rto_account_id\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00\x12$\n\x06\x61mount\x18\x03 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\xff\xff\xff\xff\xff\xff\xff\x0f \x00\x12\x16\n\x08\x63urrency\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x0fidempotency_key\x18\x05 \x01(\tB\"\xe2\x41\x01\x01\xbaH\x1br\x16\x32\x14^[\\x20-\\x7e]{1,255}$\xd8\x01\x01\"\x95\x01\n\x0fTransferOutcome\x12\x13\n\x0btransfer_id\x18\x01 \x01(\x03\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x03\x12\x1a\n\x12\x66rom_balance_after\x18\x03 \x01(\x03\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12-\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1e.transactions.v2.TransferError\"[\n\rTransferError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12+\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1b.transactions.v2.FieldError\",\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"v\n\x15\x42\x61tchTransfersRequest\x12G\n\ttransfers\x18\x01 \x03(\x0b\x32\x1e.transactions.v2.TransferOrderB\x14\xe2\x41\x01\x02\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\x12\x14\n\x06\x61tomic\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"L\n\x16\x42\x61tchTransfersResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .transactions.v2.TransferOutcome\"w\n\x16StreamTransfersRequest\x12\x1f\n\treference\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xff\x01\x12<\n\x08transfer\x18\x02 \x01(\x0b\x32\x1e.transactions.v2.TransferOrderB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03\"_\n\x17StreamTransfersResponse\x12\x11\n\treference\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0b\x32 .transactions.v2.TransferOutcome\"O\n\x13WatchAccountRequest\x12\x18\n\naccount_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1e\n\tafter_seq\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\"=\n\x14WatchAccountResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.transactions.v2.Entry2\xf4\n\n\x06Ledger\x12w\n\rCreateAccount\x12%.transactions.v2.CreateAccountRequest\x1a&.transactions.v2.CreateAccountResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v2/accounts:\x01*\x12p\n\nGetAccount\x12\".transactions.v2.GetAccountRequest\x1a#.transactions.v2.GetAccountResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v2/accounts/{id}\x12q\n\x0cListAccounts\x12$.transactions.v2.ListAccountsRequest\x1a%.transactions.v2.ListAccountsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v2/accounts\x12\x83\x01\n\x0bListEntries\x12#.transactions.v2.ListEntriesRequest\x1a$.transactions.v2.ListEntriesResponse\")\x82\xd3\xe4\x93\x02#\x12!/v2/accounts/{account_id}/entries\x12z\n\x07\x44\x65posit\x12\x1f.transactions.v2.DepositRequest\x1a .transactions.v2.DepositResponse\",\x82\xd3\xe4\x93\x02&\"!/v2/accounts/{account_id}:deposit:\x01*\x12~\n\x08Withdraw\x12 .transactions.v2.WithdrawRequest\x1a!.transactions.v2.WithdrawResponse\"-\x82\xd3\xe4\x93\x02\'\"\"/v2/accounts/{account_id}:withdraw:\x01*\x12{\n\x0e\x43reateTransfer\x12&.transactions.v2.CreateTransferRequest\x1a\'.transactions.v2.CreateTransferResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/v2/transfers:\x01*\x12t\n\x0bGetTransfer\x12#.transactions.v2.GetTransferRequest\x1a$.transactions.v2.GetTransferResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v2/transfers/{id}\x12\x81\x01\n\x0e\x42\x61tchTransfers\x12&.transactions.v2.BatchTransfersRequest\x1a\'.transactions.v2.BatchTransfersResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/v2/transfers:batch:\x01*\x12\x89\x01\n\x0fStreamTransfers\x12\'.transactions.v2.StreamTransfersRequest\x1a(.transactions.v2.StreamTransfersResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v2/transfers:stream:\x01*(\x01\x30\x01\x12\x86\x01\n\x0cWatchAccount\x12$.transactions.v2.WatchAccountRequest\x1a%.transactions.v2.WatchAccountResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v2/accounts/{account_id}:watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctransactions/v2/ledger.proto\x12\x0ftransactions.v2\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1btransactions/v2/types.proto\"q\n\x14\x43reateAccountRequest\x12\x16\n\x08\x63urrency\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x41\n\x04name\x18\x02 \x01(\tB3\xe2\x41\x01\x01\xbaH,r*\x18\x64\x32&^[^\\x00-\\x1f\\x7f-\\x9f\xe2\x80\xa8-\xe2\x80\xae\xe2\x81\xa6-\xe2\x81\xa9]*$\"B\n\x15\x43reateAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"%\n\x11GetAccountRequest\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\"?\n\x12GetAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transactions.v2.Account\"\xcc\x01\n\x13ListAccountsRequest\x12\x1f\n\x05limit\x18\x01 \x01(\x05\x42\x10\xe2\x41\x01\x01\xbaH\t\x1a\x04\x18\x64(\x01\xd8\x01\x01\x12\x30\n\x06\x63ursor\x18\x02 \x01(\tB \xe2\x41\x01\x01\xbaH\x19r\x14\x32\x12^[1-9][0-9]{0,17}$\xd8\x01\x01\x12\x62\n\x05owner\x18\x03 \x01(\tBS\xe2\x41\x01\x01\xbaHLrG2\x11^[a-z0-9_]{3,32}$Z\x05loginZ\x06logoutZ\x13resend_verificationZ\x0epassword_reset\xd8\x01\x01\"T\n\x14ListAccountsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.transactions.v2.Account\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x81\x01\n\x12ListEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1f\n\x05limit\x18\x02 \x01(\x05\x42\x10\xe2\x41\x01\x01\xbaH\t\x1a\x04\x18\x64(\x01\xd8\x01\x01\x12\x30\n\x06\x63ursor\x18\x03 \x01(\tB \xe2\x41\x01\x01\xbaH\x19r\x14\x32\x12^[1-9][0-9]{0,17}$\xd8\x01\x01\"Q\n\x13ListEntriesResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.transactions.v2.Entry\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"P\n\x0e\x44\x65positRequest\x12\x18\n\naccount_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12$\n\x06\x61mount\x18\x02 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\xff\xff\xff\xff\xff\xff\xff\x0f \x00\"i\n\x0f\x44\x65positResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"Q\n\x0fWithdrawRequest\x12\x18\n\naccount_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12$\n\x06\x61mount\x18\x02 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\xff\xff\xff\xff\xff\xff\xff\x0f \x00\"j\n\x10WithdrawResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12)\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\"\x9f\x01\n\x15\x43reateTransferRequest\x12$\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00\x12\"\n\rto_account_id\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00\x12$\n\x06\x61mount\x18\x03 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\xff\xff\xff\xff\xff\xff\xff\x0f \x00\x12\x16\n\x08\x63urrency\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"\xa1\x01\n\x16\x43reateTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\x12.\n\x0c\x66rom_account\x18\x02 \x01(\x0b\x32\x18.transactions.v2.Account\x12*\n\nfrom_entry\x18\x03 \x01(\x0b\x32\x16.transactions.v2.Entry\"&\n\x12GetTransferRequest\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\"B\n\x13GetTransferResponse\x12+\n\x08transfer\x18\x01 \x01(\x0b\x32\x19.transactions.v2.Transfer\"\xd4\x01\n\rTransferOrder\x12$\n\x0f\x66rom_account_id\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00\x12\"\n\rto_account_id\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x02\xbaH\x04\"\x02 \x00\x12$\n\x06\x61mount\x18\x03 \x01(\x03\x42\x14\xe2\x41\x01\x02\xbaH\r\"\x0b\x18\xff\xff\xff\xff\xff\xff\xff\x0f \x00\x12\x16\n\x08\x63urrency\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x0fidempotency_key\x18\x05 \x01(\tB\"\xe2\x41\x01\x01\xbaH\x1br\x16\x32\x14^[\\x20-\\x7e]{1,255}$\xd8\x01\x01\"\x95\x01\n\x0fTransferOutcome\x12\x13\n\x0btransfer_id\x18\x01 \x01(\x03\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x03\x12\x1a\n\x12\x66rom_balance_after\x18\x03 \x01(\x03\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x12-\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1e.transactions.v2.TransferError\"[\n\rTransferError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12+\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1b.transactions.v2.FieldError\",\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"v\n\x15\x42\x61tchTransfersRequest\x12G\n\ttransfers\x18\x01 \x03(\x0b\x32\x1e.transactions.v2.TransferOrderB\x14\xe2\x41\x01\x02\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\x12\x14\n\x06\x61tomic\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"L\n\x16\x42\x61tchTransfersResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .transactions.v2.TransferOutcome\"w\n\x16StreamTransfersRequest\x12\x1f\n\treference\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xff\x01\x12<\n\x08transfer\x18\x02 \x01(\x0b\x32\x1e.transactions.v2.TransferOrderB\n\xe2\x41\x01\x02\xbaH\x03\xd8\x01\x03\"_\n\x17StreamTransfersResponse\x12\x11\n\treference\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0b\x32 .transactions.v2.TransferOutcome\"O\n\x13WatchAccountRequest\x12\x18\n\naccount_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1e\n\tafter_seq\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\"=\n\x14WatchAccountResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.transactions.v2.Entry2\xf4\n\n\x06Ledger\x12w\n\rCreateAccount\x12%.transactions.v2.CreateAccountRequest\x1a&.transactions.v2.CreateAccountResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v2/accounts:\x01*\x12p\n\nGetAccount\x12\".transactions.v2.GetAccountRequest\x1a#.transactions.v2.GetAccountResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v2/accounts/{id}\x12q\n\x0cListAccounts\x12$.transactions.v2.ListAccountsRequest\x1a%.transactions.v2.ListAccountsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v2/accounts\x12\x83\x01\n\x0bListEntries\x12#.transactions.v2.ListEntriesRequest\x1a$.transactions.v2.ListEntriesResponse\")\x82\xd3\xe4\x93\x02#\x12!/v2/accounts/{account_id}/entries\x12z\n\x07\x44\x65posit\x12\x1f.transactions.v2.DepositRequest\x1a .transactions.v2.DepositResponse\",\x82\xd3\xe4\x93\x02&\"!/v2/accounts/{account_id}:deposit:\x01*\x12~\n\x08Withdraw\x12 .transactions.v2.WithdrawRequest\x1a!.transactions.v2.WithdrawResponse\"-\x82\xd3\xe4\x93\x02\'\"\"/v2/accounts/{account_id}:withdraw:\x01*\x12{\n\x0e\x43reateTransfer\x12&.transactions.v2.CreateTransferRequest\x1a\'.transactions.v2.CreateTransferResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/v2/transfers:\x01*\x12t\n\x0bGetTransfer\x12#.transactions.v2.GetTransferRequest\x1a$.transactions.v2.GetTransferResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v2/transfers/{id}\x12\x81\x01\n\x0e\x42\x61tchTransfers\x12&.transactions.v2.BatchTransfersRequest\x1a\'.transactions.v2.BatchTransfersResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/v2/transfers:batch:\x01*\x12\x89\x01\n\x0fStreamTransfers\x12\'.transactions.v2.StreamTransfersRequest\x1a(.transactions.v2.StreamTransfersResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v2/transfers:stream:\x01*(\x01\x30\x01\x12\x86\x01\n\x0cWatchAccount\x12$.transactions.v2.WatchAccountRequest\x1a%.transactions.v2.WatchAccountResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v2/accounts/{account_id}:watch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,7 +46,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTACCOUNTSREQUEST'].fields_by_name['cursor']._loaded_options = None
   _globals['_LISTACCOUNTSREQUEST'].fields_by_name['cursor']._serialized_options = b'\342A\001\001\272H\031r\0242\022^[1-9][0-9]{0,17}$\330\001\001'
   _globals['_LISTACCOUNTSREQUEST'].fields_by_name['owner']._loaded_options = None
-  _globals['_LISTACCOUNTSREQUEST'].fields_by_name['owner']._serialized_options = b'\342A\001\001'
+  _globals['_LISTACCOUNTSREQUEST'].fields_by_name['owner']._serialized_options = b'\342A\001\001\272HLrG2\021^[a-z0-9_]{3,32}$Z\005loginZ\006logoutZ\023resend_verificationZ\016password_reset\330\001\001'
   _globals['_LISTENTRIESREQUEST'].fields_by_name['account_id']._loaded_options = None
   _globals['_LISTENTRIESREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
   _globals['_LISTENTRIESREQUEST'].fields_by_name['limit']._loaded_options = None
@@ -123,50 +123,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETACCOUNTREQUEST']._serialized_end=390
   _globals['_GETACCOUNTRESPONSE']._serialized_start=392
   _globals['_GETACCOUNTRESPONSE']._serialized_end=455
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=457
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=582
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=584
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=668
-  _globals['_LISTENTRIESREQUEST']._serialized_start=671
-  _globals['_LISTENTRIESREQUEST']._serialized_end=800
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=802
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=883
-  _globals['_DEPOSITREQUEST']._serialized_start=885
-  _globals['_DEPOSITREQUEST']._serialized_end=965
-  _globals['_DEPOSITRESPONSE']._serialized_start=967
-  _globals['_DEPOSITRESPONSE']._serialized_end=1072
-  _globals['_WITHDRAWREQUEST']._serialized_start=1074
-  _globals['_WITHDRAWREQUEST']._serialized_end=1155
-  _globals['_WITHDRAWRESPONSE']._serialized_start=1157
-  _globals['_WITHDRAWRESPONSE']._serialized_end=1263
-  _globals['_CREATETRANSFERREQUEST']._serialized_start=1266
-  _globals['_CREATETRANSFERREQUEST']._serialized_end=1425
-  _globals['_CREATETRANSFERRESPONSE']._serialized_start=1428
-  _globals['_CREATETRANSFERRESPONSE']._serialized_end=1589
-  _globals['_GETTRANSFERREQUEST']._serialized_start=1591
-  _globals['_GETTRANSFERREQUEST']._serialized_end=1629
-  _globals['_GETTRANSFERRESPONSE']._serialized_start=1631
-  _globals['_GETTRANSFERRESPONSE']._serialized_end=1697
-  _globals['_TRANSFERORDER']._serialized_start=1700
-  _globals['_TRANSFERORDER']._serialized_end=1912
-  _globals['_TRANSFEROUTCOME']._serialized_start=1915
-  _globals['_TRANSFEROUTCOME']._serialized_end=2064
-  _globals['_TRANSFERERROR']._serialized_start=2066
-  _globals['_TRANSFERERROR']._serialized_end=2157
-  _globals['_FIELDERROR']._serialized_start=2159
-  _globals['_FIELDERROR']._serialized_end=2203
-  _globals['_BATCHTRANSFERSREQUEST']._serialized_start=2205
-  _globals['_BATCHTRANSFERSREQUEST']._serialized_end=2323
-  _globals['_BATCHTRANSFERSRESPONSE']._serialized_start=2325
-  _globals['_BATCHTRANSFERSRESPONSE']._serialized_end=2401
-  _globals['_STREAMTRANSFERSREQUEST']._serialized_start=2403
-  _globals['_STREAMTRANSFERSREQUEST']._serialized_end=2522
-  _globals['_STREAMTRANSFERSRESPONSE']._serialized_start=2524
-  _globals['_STREAMTRANSFERSRESPONSE']._serialized_end=2619
-  _globals['_WATCHACCOUNTREQUEST']._serialized_start=2621
-  _globals['_WATCHACCOUNTREQUEST']._serialized_end=2700
-  _globals['_WATCHACCOUNTRESPONSE']._serialized_start=2702
-  _globals['_WATCHACCOUNTRESPONSE']._serialized_end=2763
-  _globals['_LEDGER']._serialized_start=2766
-  _globals['_LEDGER']._serialized_end=4162
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=458
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=662
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=664
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=748
+  _globals['_LISTENTRIESREQUEST']._serialized_start=751
+  _globals['_LISTENTRIESREQUEST']._serialized_end=880
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=882
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=963
+  _globals['_DEPOSITREQUEST']._serialized_start=965
+  _globals['_DEPOSITREQUEST']._serialized_end=1045
+  _globals['_DEPOSITRESPONSE']._serialized_start=1047
+  _globals['_DEPOSITRESPONSE']._serialized_end=1152
+  _globals['_WITHDRAWREQUEST']._serialized_start=1154
+  _globals['_WITHDRAWREQUEST']._serialized_end=1235
+  _globals['_WITHDRAWRESPONSE']._serialized_start=1237
+  _globals['_WITHDRAWRESPONSE']._serialized_end=1343
+  _globals['_CREATETRANSFERREQUEST']._serialized_start=1346
+  _globals['_CREATETRANSFERREQUEST']._serialized_end=1505
+  _globals['_CREATETRANSFERRESPONSE']._serialized_start=1508
+  _globals['_CREATETRANSFERRESPONSE']._serialized_end=1669
+  _globals['_GETTRANSFERREQUEST']._serialized_start=1671
+  _globals['_GETTRANSFERREQUEST']._serialized_end=1709
+  _globals['_GETTRANSFERRESPONSE']._serialized_start=1711
+  _globals['_GETTRANSFERRESPONSE']._serialized_end=1777
+  _globals['_TRANSFERORDER']._serialized_start=1780
+  _globals['_TRANSFERORDER']._serialized_end=1992
+  _globals['_TRANSFEROUTCOME']._serialized_start=1995
+  _globals['_TRANSFEROUTCOME']._serialized_end=2144
+  _globals['_TRANSFERERROR']._serialized_start=2146
+  _globals['_TRANSFERERROR']._serialized_end=2237
+  _globals['_FIELDERROR']._serialized_start=2239
+  _globals['_FIELDERROR']._serialized_end=2283
+  _globals['_BATCHTRANSFERSREQUEST']._serialized_start=2285
+  _globals['_BATCHTRANSFERSREQUEST']._serialized_end=2403
+  _globals['_BATCHTRANSFERSRESPONSE']._serialized_start=2405
+  _globals['_BATCHTRANSFERSRESPONSE']._serialized_end=2481
+  _globals['_STREAMTRANSFERSREQUEST']._serialized_start=2483
+  _globals['_STREAMTRANSFERSREQUEST']._serialized_end=2602
+  _globals['_STREAMTRANSFERSRESPONSE']._serialized_start=2604
+  _globals['_STREAMTRANSFERSRESPONSE']._serialized_end=2699
+  _globals['_WATCHACCOUNTREQUEST']._serialized_start=2701
+  _globals['_WATCHACCOUNTREQUEST']._serialized_end=2780
+  _globals['_WATCHACCOUNTRESPONSE']._serialized_start=2782
+  _globals['_WATCHACCOUNTRESPONSE']._serialized_end=2843
+  _globals['_LEDGER']._serialized_start=2846
+  _globals['_LEDGER']._serialized_end=4242
 # @@protoc_insertion_point(module_scope)
