@@ -45,6 +45,7 @@ RULED = [
     (identity.RequestPasswordResetRequest, "email", validation.email),
     (identity.ConfirmPasswordResetRequest, "password", validation.password),
     (identity.ListSecurityEventsRequest, "username", lambda name: validation.username(name) if name else None),
+    (ledger.ListAccountsRequest, "owner", lambda name: validation.username(name) if name else None),
     (identity.ListSecurityEventsRequest, "limit", LIMIT),
     (identity.ListSecurityEventsRequest, "cursor", CURSOR),
     (ledger.CreateAccountRequest, "name", validation.account_name),
