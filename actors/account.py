@@ -16,23 +16,22 @@ from domain.ledger import Account, Bundle, Entry, Order
 
 
 class Transferring(Message[Order | Bundle, Any]):
-    """An order or a bundle, which waits in the mailboxes of all its accounts and leaves them together."""
+    """An order or a bundle, which waits in the mailboxes of all its accounts and leaves them together.
 
-    __slots__ = ("actors", "turns")
+    `weight` is how many orders it is.
+    """
+
+    __slots__ = ("actors", "turns", "weight")
 
     def __init__(self, body: Order | Bundle, actors: Sequence[AccountActor]) -> None:
         super().__init__(body)
         self.actors = actors
         self.turns = [actor.turn for actor in actors]
+        self.weight = len(body.orders)
         for actor in actors:
             actor.mailbox.check_room()
         for actor in actors:
             actor.mailbox.put(self)
-
-    @property
-    def weight(self) -> int:
-        """How many orders it is."""
-        return len(self.body.orders)
 
     def can_go(self, holder: object) -> bool:
         """Whether each of its accounts is free, or leased to this holder already."""

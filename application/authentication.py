@@ -36,12 +36,15 @@ class Authenticator:
             raise Unauthenticated("the authorization header must be: Bearer <token>")
         claims = self._tokens.verify(token, ACCESS)
         principal = Principal(claims.username, scopes(claims.roles), claims.session_id, claims.expires_at)
-        self.check_session(principal)
+        self._check_not_revoked(principal)
         return principal
 
     def check_session(self, principal: Principal) -> None:
         """Whether the caller of a call that takes long would still be let in; raises Unauthenticated."""
-        if self._is_revoked(principal.session_id):
-            raise Unauthenticated("the session has ended", Code.SESSION_REVOKED)
+        self._check_not_revoked(principal)
         if self._now() >= principal.expires_at + timedelta(seconds=LEEWAY_S):
             raise Unauthenticated("the token has expired", Code.TOKEN_EXPIRED)
+
+    def _check_not_revoked(self, principal: Principal) -> None:
+        if self._is_revoked(principal.session_id):
+            raise Unauthenticated("the session has ended", Code.SESSION_REVOKED)

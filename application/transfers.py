@@ -103,10 +103,7 @@ class Transfers:
                 orders.append(self._order(principal.username, each))
             except InvalidArgument as error:
                 problems += (within(position, field) for field in error.fields)
-        if problems:
-            raise InvalidArgument(
-                "; ".join(f"{each.field} {each.message}" for each in problems), tuple(problems)
-            )
+        validation.check((each.field, each.message) for each in problems)
         await self._verified.check(principal.username)
         return await self._coordinator.ask(Bundle(tuple(orders)), deadline=deadline)
 
@@ -118,8 +115,7 @@ class Transfers:
 
     async def admit(self, principal: Principal) -> None:
         """Whether the caller of a flow may still move money; raises PermissionDenied."""
-        if not self._verified.is_known(principal.username):
-            await self._verified.check(principal.username)
+        await self._verified.check(principal.username)
 
     def _flow(self, principal: Principal, ring: Callable[[], None]) -> Flow[Wanted, Reference]:
         username = principal.username
