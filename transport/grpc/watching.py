@@ -23,13 +23,18 @@ async def watch_account(service: Service, request: pb.WatchAccountRequest, call:
     if seq < 0:
         raise InvalidArgument.field("after_seq", "must not be negative")
     with await service.ledger.watch(call.principal, account_id, call.bell.ring):
+        rung = True
         while not call.draining:
             service.authenticator.check_session(call.principal)
-            page = await service.ledger.follow_entries(account_id, after_seq=seq, limit=PAGE)
+            page = []
+            if rung:
+                page = await service.ledger.follow_entries(account_id, after_seq=seq, limit=PAGE)
             if page:
                 seq = page[-1].seq
                 yield Burst([pb.WatchAccountResponse(entry=messages.entry(each)) for each in page])
+            rung = True
             if len(page) < PAGE:
-                with trio.move_on_after(SESSION_CHECK_S):
+                with trio.move_on_after(SESSION_CHECK_S) as silence:
                     await call.bell.wait()
+                rung = not silence.cancelled_caught  # nothing new: only the session is asked about
     raise shutting_down()
