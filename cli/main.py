@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         leaves = list(_leaves(error))
         if not all(isinstance(leaf, EXPECTED) for leaf in leaves):
             raise
-        print(f"error: {leaves[0]}", file=sys.stderr)
+        first, *_ = str(leaves[0]).splitlines() or [type(leaves[0]).__name__]  # PostgreSQL quotes the statement
+        print(f"error: {first}", file=sys.stderr)
         return FAILED
     return status
 
