@@ -22,7 +22,7 @@ class Reference:
     kept_by: str
 
 
-_ACCOUNTS: Final = "triggers transfers_move_accounts and accounts_undeletable"
+_ACCOUNTS: Final = "triggers transfers_both_entries and accounts_undeletable"
 _ENTRY: Final = "trigger entries_history, by its transfer's account"
 _SIDES: Final = "trigger transfers_both_entries"
 _USER: Final = "its writer, who knows the user; users are never deleted"

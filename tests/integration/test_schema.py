@@ -62,8 +62,8 @@ def test_a_correct_transfer_is_accepted(database, accounts):
         ({"at": datetime(2025, 12, 31, tzinfo=UTC)}, "entries_history"),
         ({"amount": 71, "a_after": -101, "b_after": 101}, "accounts_balance_check"),
         ({"id": 1}, "transfers_pkey"),
-        ({"b": 999_999, "b_seq": 1, "b_after": 10}, "transfers_move_accounts"),
-        ({"currency": "EUR"}, "transfers_move_accounts"),
+        ({"b": 999_999, "b_seq": 1, "b_after": 10}, "transfers_moved_accounts"),
+        ({"currency": "EUR"}, "transfers_moved_accounts"),
     ],
 )
 def test_a_transfer_that_breaks_a_rule_is_refused(database, accounts, changes, rule):
@@ -79,7 +79,7 @@ def test_a_transfer_that_leaves_an_account_where_it_was_is_refused(database, acc
     moving_one = f"{POST} and id = {values.get(moved, 0)}"
     with pytest.raises(psycopg.IntegrityError) as caught:
         database.execute(moving_one, values)
-    assert caught.value.diag.constraint_name == "transfers_move_accounts"
+    assert caught.value.diag.constraint_name == "transfers_moved_accounts"
 
 
 def test_a_transfer_to_an_account_of_another_currency_is_refused(database, accounts):
@@ -88,7 +88,7 @@ def test_a_transfer_to_an_account_of_another_currency_is_refused(database, accou
     ).fetchone()
     with pytest.raises(psycopg.IntegrityError) as caught:
         database.execute(POST, second(accounts, b=row[0], b_seq=1, b_after=10))
-    assert caught.value.diag.constraint_name == "transfers_move_accounts"
+    assert caught.value.diag.constraint_name == "transfers_moved_accounts"
 
 
 def test_an_account_goes_back_to_no_older_entry(database, accounts):
@@ -119,7 +119,7 @@ def test_one_bad_transfer_is_found_among_good_ones(database, accounts):
             """,
             {"a": a, "b": b},
         )
-    assert caught.value.diag.constraint_name == "transfers_move_accounts"
+    assert caught.value.diag.constraint_name == "transfers_moved_accounts"
 
 
 def test_a_transfer_to_itself_is_refused(database, accounts):
