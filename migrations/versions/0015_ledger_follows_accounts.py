@@ -30,8 +30,8 @@ MOVED_ACCOUNTS = """
     if exists (
         select from (
             select s.id, s.currency, max(s.seq) as seq from (
-                select from_account_id, currency, from_seq from inserted
-                union all select to_account_id, currency, to_seq from inserted
+                select from_account_id, currency collate "C", from_seq from inserted
+                union all select to_account_id, currency collate "C", to_seq from inserted
             ) s (id, currency, seq) group by s.id, s.currency
         ) s
         left join accounts a on a.id = s.id
