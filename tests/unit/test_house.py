@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 
@@ -78,6 +80,29 @@ def test_readmes_defaults_are_those_of_the_settings(documented, tmp_path):
     assert len(spelt_out) > 10
     assert spelt_out["VAR_DIR"] == str(load({"VAR_DIR": "", "TOKEN_SYMMETRIC_KEY": "k" * 32}).var_dir)
     assert load({**spelt_out, "VAR_DIR": str(tmp_path)}) == load({"VAR_DIR": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("lacking", "advice"),
+    [
+        ("sys.modules['venv'] = None", "error: this Python has no venv: apt-get install python3."),
+        ("sys.modules['ensurepip'] = None", "error: this Python has no venv: apt-get install python3."),
+        (
+            "sys.version_info = (3, 10, 2)",
+            "error: Python 3.11, 3.12 or 3.13 is needed, this is 3.10: make PYTHON=",
+        ),
+        (
+            "sys.version_info = (3, 14, 0)",
+            "error: Python 3.11, 3.12 or 3.13 is needed, this is 3.14: make PYTHON=",
+        ),
+    ],
+)
+def test_a_python_that_cannot_make_our_environment_is_one_line(lacking, advice):
+    script = f"import runpy, sys; {lacking}; runpy.run_path('infra/local/check_python.py')"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(advice)
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_make_help_lists_every_target():
