@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Iterator
-
-from cli import audit, mail, migrate, serve, settings, user
-from cli.hammer import command as hammer
-from cli.smoke import command as smoke
-from domain.errors import ServiceError
-from infra.local.process import LocalServerError
-from persistence.faults import DatabaseFault
+from importlib import import_module
 
 OK, FAILED, BAD_USAGE = 0, 1, 2
-EXPECTED = (LocalServerError, DatabaseFault, ServiceError, OSError)
-"""What may stand in the way of a command without being a defect: one line, no traceback."""
+COMMANDS = ("serve", "migrate", "user", "hammer.command", "audit", "mail", "smoke.command")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, read the settings, run."""
-    parsed = _parser().parse_args(arguments)
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is there yet that would have to be ended
+    parser = _parser()
+    signal.signal(signal.SIGINT, before)
+    parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        return _run(parsed)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from cli import settings
+
     try:
         loaded = settings.load()
         logging.getLogger().setLevel(loaded.log_level.upper())
@@ -30,13 +36,23 @@ def main(arguments: list[str] | None = None) -> int:
     except settings.SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
-    except (*EXPECTED, ExceptionGroup) as error:
+    except Exception as error:
         leaves = list(_leaves(error))
-        if not all(isinstance(leaf, EXPECTED) for leaf in leaves):
+        if not all(isinstance(leaf, _expected()) for leaf in leaves):
             raise
         print(f"error: {leaves[0]}", file=sys.stderr)
         return FAILED
     return status
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What may stand in the way of a command without being a defect: one line, no traceback."""
+    from cli.settings import StartFailed
+    from domain.errors import ServiceError
+    from infra.local.process import LocalServerError
+    from persistence.faults import DatabaseFault
+
+    return StartFailed, LocalServerError, DatabaseFault, ServiceError, OSError
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:
@@ -52,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="transactions", description="A bank's transfer service: every account an actor."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (serve, migrate, user, hammer, audit, mail, smoke):
-        module.add_parser(commands)
+    for name in COMMANDS:
+        import_module(f"cli.{name}").add_parser(commands)
     return parser
 
 

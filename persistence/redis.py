@@ -104,18 +104,29 @@ class Redis:
         return result.unwrap()
 
     async def ping(self) -> None:
-        """Raises RedisUnavailable when it is away."""
+        """Raises RedisUnavailable when it is away, or does not let us in."""
 
         async def ping(client: redis.asyncio.Redis) -> Any:
             return await client.ping()
 
-        await self.run(ping)
+        try:
+            await self.run(ping)
+        except ResponseError as error:
+            raise RedisUnavailable(str(error)) from error
 
 
-@asynccontextmanager
-async def open_redis(url: str) -> AsyncIterator[Redis]:
-    """Redis for the block. Connections are made when needed, so this succeeds while Redis is away."""
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
+def check_redis_url(url: str) -> None:
+    """Raise ValueError, which does not repeat what may be a password, for a URL that redis-py can not use."""
+    try:
+        _pool(url).make_connection()
+    except Exception:  # a ValueError, a TypeError for an unknown parameter, or whatever it comes upon
+        raise ValueError(
+            "must be redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss://... or unix://PATH"
+        ) from None
+
+
+def _pool(url: str) -> redis.asyncio.BlockingConnectionPool:
+    return redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS_MAX,
         timeout=TIMEOUT_S,
@@ -123,6 +134,12 @@ async def open_redis(url: str) -> AsyncIterator[Redis]:
         socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+@asynccontextmanager
+async def open_redis(url: str) -> AsyncIterator[Redis]:
+    """Redis for the block. Connections are made when needed, so this succeeds while Redis is away."""
+    pool = _pool(url)
     client = redis.asyncio.Redis(connection_pool=pool)
     try:
         async with open_loop():

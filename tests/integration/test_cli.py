@@ -123,7 +123,7 @@ def test_sigusr1_prints_the_supervision_tree(database_url, redis_url, tmp_path):
     while "lane 1" not in service.log.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert "service (rest_for_one)" in service.log.read_text()
+    assert "service (one_for_one)" in service.log.read_text()
     assert service.stop() == 0
 
 

@@ -6,11 +6,10 @@ import pytest
 import trio
 import trio.testing
 
+from actors.restarts import RestartIntensity, RestartIntensityExceeded
 from actors.supervisor import (
     ChildSpec,
     Restart,
-    RestartIntensity,
-    RestartIntensityExceeded,
     Strategy,
     Supervisor,
     print_tree,
