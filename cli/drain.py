@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 LISTEN_S, LISTEN_SHARE = 0.5, 0.05
 """How long listeners stay after we said that we are not ready; a twentieth of a short grace."""
-SERVERS, LEDGER, BACKGROUND, CLOSING, EMBEDDED = 0.5, 0.15, 0.15, 0.05, 0.15
+SERVERS, LEDGER, BACKGROUND, CLOSING, EMBEDDED = 0.5, 0.12, 0.12, 0.06, 0.2
 """Of the rest, one after the other: answers, batches, the mail in hand, pools, embedded servers."""
 
 
