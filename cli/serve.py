@@ -10,7 +10,7 @@ import resource
 import signal
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from types import TracebackType
 
@@ -52,6 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Exit status 0 after an orderly drain, 1 when the service had to give up."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # there is no tree to print yet
     _allow_connections()
     _check_urls(arguments, settings)
     if arguments.embedded or settings.smtp_url is None:
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         try:
             return _run(arguments, settings, embedded, interrupts)
         except Interrupted:
-            print("stopped", flush=True)
+            _say("stopped")
             return 0
 
 
@@ -133,7 +134,7 @@ async def _serve(
             nursery.cancel_scope.cancel()
     if status is None:  # asked before it ran
         raise Interrupted
-    print("stopped", flush=True)
+    _say("stopped")
     return status
 
 
@@ -163,6 +164,8 @@ class _Drain:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._watchdog.cancel()
+        if self._watchdog.ident is not None:
+            self._watchdog.join()  # one that has begun to give up ends the process
         self._interrupts.notify(lambda: None)
 
     async def when_asked(self, everything: trio.CancelScope) -> None:
@@ -173,7 +176,7 @@ class _Drain:
         if self.running is None:
             everything.cancel()
             return
-        print("draining", flush=True)
+        _say("draining")
         self.running.announce_drain()
         await trio.sleep(self._times.listen_s)
         self.running.root.stop()
@@ -197,19 +200,24 @@ async def _announce(running: Running, settings: Settings) -> None:
     mail = (settings.smtp_url and "over SMTP") or f"to {settings.var_dir.absolute() / 'mail'}/*.eml"
     http_host = settings.http_server_address.rpartition(":")[0]
     grpc_host = settings.grpc_server_address.rpartition(":")[0]
-    print(
+    _say(
         f"Transactions API\n"
         f"  HTTP   http://{http_host}:{running.http.port}\n"
         f"  gRPC   {grpc_host}:{running.grpc.port}\n"
         f"  mail   {mail}\n"
-        f"  {HOW_TO_STOP}",
-        flush=True,
+        f"  {HOW_TO_STOP}"
     )
 
 
+def _say(text: str) -> None:
+    with suppress(OSError):  # the terminal may be gone: that is no reason not to end well
+        print(text, flush=True)
+
+
 def _give_up(embedded: EmbeddedServers) -> None:
-    print("error: not drained within SHUTDOWN_GRACE", file=sys.stderr, flush=True)
     embedded.stop_at_once()
+    with suppress(OSError):
+        print("error: not drained within SHUTDOWN_GRACE", file=sys.stderr, flush=True)
     os._exit(1)
 
 

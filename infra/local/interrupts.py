@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM of a process that has servers to stop: the first asks, a second ends it at once."""
+"""Ctrl-C, SIGTERM and a terminal that is closed, to a process with servers to stop: the first asks it to end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_SIGNAL_S = 0.2
 """One that follows so soon is the same one: `make` passes on what its whole group has been sent."""
 
@@ -18,7 +19,7 @@ class Interrupted(Exception):
 
 
 class Interrupts:
-    """Takes the signals for the block; `at_once` is what is left to do when there is no time.
+    """Takes the signals for the block. A second one calls `at_once`, and ends the process.
 
     A handler runs between any two instructions of the main thread. The first signal therefore only leaves a
     note, for `check` to find where it is safe to stop: a server that was started is always known to its owner.
@@ -32,13 +33,16 @@ class Interrupts:
         self._notify: Callable[[], None] = _nothing
 
     def __enter__(self) -> Interrupts:
-        self._before = [signal.signal(number, self._handle) for number in SIGNALS]
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number, handler in self._before.items():
+            if number != signal.SIGHUP or handler != signal.SIG_IGN:  # nohup is respected
+                signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in zip(SIGNALS, self._before, strict=True):
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def check(self) -> None:
@@ -62,7 +66,8 @@ class Interrupts:
             self._notify()
         elif now - self._asked_at > SAME_SIGNAL_S and not self._ending:
             self._ending = True
-            os.write(1, b"ended at once\n")  # not print: the main thread may be in the middle of one
+            with suppress(OSError):  # not print: the main thread may be in the middle of one
+                os.write(1, b"ended at once\n")
             self._at_once()
             os._exit(128 + number)
 

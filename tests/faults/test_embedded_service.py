@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
 import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +22,7 @@ import redis
 
 from infra.local.postgres import LocalPostgres
 from infra.local.redis import LocalRedis
-from tests.support.service import ROOT, ServiceProcess, open_accounts
+from tests.support.service import COMMAND, ROOT, ServiceProcess, open_accounts
 from tests.support.wire import Wire
 
 PROMPT_S = 4.0
@@ -107,6 +109,54 @@ def say_and_never_read(client: socket.socket, request: str) -> None:
             client.sendall(request.encode())
     except TimeoutError:
         return
+
+
+def test_what_can_not_be_drained_is_given_up_in_time(embedded):
+    """A COMMIT that waits for a replica there is not: its outcome is unknown, which nobody should wait for."""
+    embedded.environment["REQUIRE_VERIFIED_EMAIL"] = "false"
+    embedded.start()
+    name = embedded.register(verified=False)
+    client = embedded.client(name)
+    accounts = open_accounts(LocalPostgres(embedded.var_dir / "postgres").url(), name, 2, overdraft=100)
+    with closing(connect(embedded)) as operator:
+        operator.execute("alter system set synchronous_standby_names to 'nobody'")
+        operator.execute("select pg_reload_conf()")
+        body = {"from_account_id": accounts[0], "to_account_id": accounts[1], "amount": 1, "currency": "USD"}
+        sender = threading.Thread(target=ignore_errors, args=(client, body))
+        sender.start()
+        waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
+        deadline = time.monotonic() + 10
+        while operator.execute(waits).fetchone() == (0,):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        began = time.monotonic()
+        embedded.signal(signal.SIGTERM)
+        assert embedded.wait() == 1
+        assert time.monotonic() - began < 5
+        sender.join()
+    assert embedded.log.read_text().endswith("error: not drained within SHUTDOWN_GRACE\n")
+    assert servers_in(embedded.var_dir) == []
+
+
+def ignore_errors(client: httpx.Client, body: dict[str, object]) -> None:
+    try:
+        client.post("/v1/transfers", json=body)
+    except httpx.TransportError:
+        return
+
+
+def test_a_terminal_that_is_closed_leaves_nobody_behind(embedded):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execvpe(sys.executable, [*COMMAND, "serve", "--embedded"], embedded.environment)
+    output, deadline = b"", time.monotonic() + 20
+    while b"Ctrl-C stops it" not in output:
+        assert time.monotonic() < deadline, output
+        output += os.read(terminal, 4096)
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    assert servers_in(embedded.var_dir) == []
 
 
 def test_a_second_signal_ends_the_embedded_servers_too(embedded):
