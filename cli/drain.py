@@ -8,6 +8,8 @@ LISTEN_S, LISTEN_SHARE = 0.5, 0.05
 """How long listeners stay after we said that we are not ready; a twentieth of a short grace."""
 SERVERS, LEDGER, BACKGROUND, CLOSING, EMBEDDED = 0.5, 0.12, 0.12, 0.06, 0.2
 """Of the rest, one after the other: answers, batches, the mail in hand, pools, embedded servers."""
+CHILD = 0.9
+"""Of a supervisor's time, for one of its children: what then is left is for the supervisor to end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from actors.supervisor import ChildSpec, Restart, Supervisor
 from actors.sweeper import Ages, Sweeper
 from application.mail import Seal
 from application.tokens import LEEWAY_S
-from cli.drain import DrainTimes
+from cli.drain import CHILD, DrainTimes
 from cli.settings import Settings
 from persistence.mail_queue import MailQueue
 from persistence.pool import Pool
@@ -105,7 +105,7 @@ def _background(actors: Actors, times: DrainTimes) -> Supervisor:
                 "email",
                 email.run,
                 stop=email.stop,
-                shutdown_s=times.background_s,
+                shutdown_s=CHILD * times.background_s,
                 statistics=email.statistics,
             ),
         ],
@@ -129,7 +129,7 @@ def _ledger(actors: Actors, times: DrainTimes) -> Supervisor:
                     lane.run,
                     restart=Restart.TRANSIENT,
                     stop=coordinator.close,
-                    shutdown_s=times.ledger_s,
+                    shutdown_s=CHILD * times.ledger_s,
                     statistics=lane.statistics,
                 )
                 for number, lane in enumerate(actors.lanes, 1)

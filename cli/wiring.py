@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,14 +25,14 @@ from application.tokens import Tokens
 from application.transfers import Transfers
 from application.users import Users
 from application.verified_users import VerifiedUsers
-from cli.drain import DrainTimes
+from cli.drain import CHILD, DrainTimes
 from cli.settings import Settings, StartFailed
 from cli.tree import Actors, actors_of, root_of
 from persistence import accounts
 from persistence.faults import DatabaseFault
 from persistence.pool import Pool, open_pool
 from persistence.rate_limits import RateLimits
-from persistence.redis import Redis, RedisUnavailable, open_redis
+from persistence.redis import Redis, RedisRefuses, RedisUnavailable, open_redis
 from transport.gateway.gateway import Gateway
 from transport.gateway.routes import routes_of, services_named
 from transport.grpc import identity as grpc_identity
@@ -44,6 +45,8 @@ from transport.grpc.reflection import ReflectionV1, ReflectionV1Alpha
 from transport.grpc.server import GrpcServer
 from transport.http.server import HttpServer, create_app
 from transport.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +98,23 @@ async def _open_stores(settings: Settings, database_url: str, redis_url: str) ->
         open_redis(redis_url) as redis,
     ):
         passwords = Passwords(threads_max=limits.hash_threads)
+        await _check_redis(redis)
         try:
-            await redis.ping()
             settlement_ids = await _prepared(settings, pool, passwords)
-        except RedisUnavailable as fault:
-            raise StartFailed(f"REDIS_URL: {fault}") from fault
         except DatabaseFault as fault:
             raise StartFailed(f"DATABASE_URL: {fault}") from fault
         yield Stores(pool, redis, passwords, settlement_ids)
+
+
+async def _check_redis(redis: Redis) -> None:
+    try:
+        await redis.ping()
+    except RedisRefuses as fault:
+        raise StartFailed(f"REDIS_URL: {fault}") from fault
+    except RedisUnavailable as fault:  # money does not need it, and it may come back
+        log.warning(
+            "REDIS_URL: mails wait, and this process counts tries for itself, until it is there: %s", fault
+        )
 
 
 async def _prepared(settings: Settings, pool: Pool, passwords: Passwords) -> dict[str, int]:
@@ -172,7 +184,7 @@ def _running(settings: Settings, service: Service, actors: Actors) -> Running:
     http = HttpServer(
         create_app(service, metrics, gateway, allowed_origins=settings.allowed_origins),
         settings.http_server_address,
-        grace_s=times.servers_s,
+        grace_s=CHILD * times.servers_s,
         drain=gateway.drain,
         public_url=settings.public_url,
     )
@@ -203,7 +215,7 @@ def _servers(
         name: str, run: Start, variable: str, address: str, statistics: Callable[[], object]
     ) -> ChildSpec:
         start = _naming(variable, address, run)
-        return ChildSpec(name, start, stop=stop_both, shutdown_s=times.servers_s, statistics=statistics)
+        return ChildSpec(name, start, stop=stop_both, shutdown_s=CHILD * times.servers_s, statistics=statistics)
 
     return [
         server("grpc", grpc.run, "GRPC_SERVER_ADDRESS", settings.grpc_server_address, grpc.statistics),

@@ -22,6 +22,7 @@ import trio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AuthenticationError,
     ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -49,6 +50,10 @@ class RedisUnavailable(Exception):
 
     A command may or may not have been carried out.
     """
+
+
+class RedisRefuses(Exception):
+    """Redis is there, and neither this user, password nor database is right."""
 
 
 class Redis:
@@ -104,7 +109,7 @@ class Redis:
         return result.unwrap()
 
     async def ping(self) -> None:
-        """Raises RedisUnavailable when it is away, or does not let us in."""
+        """Raises RedisUnavailable when it is away, RedisRefuses when it does not let us in."""
 
         async def ping(client: redis.asyncio.Redis) -> Any:
             return await client.ping()
@@ -112,7 +117,11 @@ class Redis:
         try:
             await self.run(ping)
         except ResponseError as error:
-            raise RedisUnavailable(str(error)) from error
+            raise RedisRefuses(str(error)) from error
+        except RedisUnavailable as fault:
+            if isinstance(fault.__cause__, AuthenticationError):
+                raise RedisRefuses(str(fault)) from fault
+            raise
 
 
 def check_redis_url(url: str) -> None:

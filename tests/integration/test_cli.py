@@ -85,9 +85,6 @@ def test_a_port_that_is_taken_is_status_1_and_one_line(served, service, capsys, 
         ("DATABASE_URL", "postgresql://127.0.0.1:1/x"),
         ("DATABASE_URL", "postgresql://u:hush@no-such-host.invalid/x"),
         ("DATABASE_URL", "postgresql:///x?host=/no/such/folder"),
-        ("REDIS_URL", "redis://:hush@127.0.0.1:1/0"),
-        ("REDIS_URL", "redis://no-such-host.invalid/0"),
-        ("REDIS_URL", "unix:///no/such/socket"),
         ("HTTP_SERVER_ADDRESS", "no-such-host.invalid:8080"),
         ("GRPC_SERVER_ADDRESS", "192.0.2.1:9090"),
     ],
@@ -99,9 +96,19 @@ def test_what_can_not_be_reached_is_status_1_and_one_line(served, capsys, name, 
     assert "hush" not in errors
 
 
-def test_a_redis_that_lets_nobody_in_is_one_line(served, redis_url, capsys):
-    assert served(REDIS_URL=redis_url.replace("db=0", "db=99")) == 1
-    assert re.fullmatch(r"error: REDIS_URL: .*DB index is out of range\n", capsys.readouterr().err)
+@pytest.mark.parametrize(("part", "wrong"), [("db=0", "db=99"), ("unix://", "unix://user:hush@")])
+def test_a_redis_that_does_not_let_us_in_is_one_line(served, redis_url, capsys, part, wrong):
+    assert served(REDIS_URL=redis_url.replace(part, wrong)) == 1
+    errors = capsys.readouterr().err
+    assert re.fullmatch(r"error: REDIS_URL: .+\n", errors)
+    assert "hush" not in errors
+
+
+def test_a_redis_that_is_away_is_told_and_does_not_keep_it_from_starting(database_url, tmp_path):
+    service = ServiceProcess(tmp_path, database_url, "redis://:hush@127.0.0.1:1/0").start()
+    assert service.stop() == 0
+    assert re.search(r"^.* WARNING cli.wiring: REDIS_URL: ", service.log.read_text(), re.MULTILINE)
+    assert "hush" not in service.log.read_text()
 
 
 @pytest.mark.parametrize("workers", ["0", "2", "many"])
