@@ -119,9 +119,17 @@ class Redis:
         except ResponseError as error:
             raise RedisRefuses(str(error)) from error
         except RedisUnavailable as fault:
-            if isinstance(fault.__cause__, AuthenticationError):
+            if _is_refusal(fault):
                 raise RedisRefuses(str(fault)) from fault
             raise
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, AuthenticationError | ResponseError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def check_redis_url(url: str) -> None:
