@@ -124,8 +124,12 @@ class Coordinator:
         self._ready.pop(actor, None)
         self._registry.crash(actor, reason)
 
+    def open(self) -> None:
+        """Take orders: there is a lane again."""
+        self._closed = False
+
     def close(self) -> None:
-        """Refuse new orders; lanes end when what waits has been carried out."""
+        """Refuse new orders until opened again; lanes end when what waits has been carried out."""
         self._closed = True
         self._lanes.unpark_all()
 

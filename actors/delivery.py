@@ -63,7 +63,10 @@ def parse_smtp_url(url: str) -> SmtpServer:
     the way to the server is private. Certificates are always verified; `ca_file` names an authority of one's
     own. No error repeats the URL, which may hold a password.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(SMTP_URL_FORM) from None
     if parts.scheme not in ("smtp", "smtps") or parts.path not in ("", "/") or parts.fragment:
         raise ValueError(SMTP_URL_FORM)
     query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}

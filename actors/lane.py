@@ -103,6 +103,7 @@ class Lane:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until the coordinator is closed and empty; to be run by a supervisor."""
+        self._coordinator.open()  # what closed it was the end of the lanes before
         task_status.started()
         while batch := await self._coordinator.take(self):
             with self._coordinator.leased(self, batch):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import trio
 
 from actors.account import AccountActor
-from actors.supervisor import RestartCounter, RestartIntensity, RestartIntensityExceeded
+from actors.restarts import RestartCounter, RestartIntensity, RestartIntensityExceeded
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ class AccountRegistry:
         self._idle_max = idle_max
         self._actors: dict[int, AccountActor] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()
-        self._counter = RestartCounter(intensity or RestartIntensity(max_restarts=10, period_s=5.0))
+        self._intensity = intensity or RestartIntensity(max_restarts=10, period_s=5.0)
+        self._counter = RestartCounter(self._intensity)
         self._crashes = 0
         self._exceeded = trio.Event()
 
@@ -76,9 +77,10 @@ class AccountRegistry:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Supervise: ends only by raising RestartIntensityExceeded."""
+        self._exceeded = trio.Event()
+        self._counter = RestartCounter(self._intensity)
         task_status.started()
         await self._exceeded.wait()
-        self._exceeded = trio.Event()
         raise RestartIntensityExceeded("account actors crash too often")
 
     def statistics(self) -> RegistryStatistics:

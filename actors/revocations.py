@@ -3,13 +3,15 @@
 Access tokens are good without a look at the database, so ending a session must reach every process. The one
 that ends it knows at once, and tells the others through Redis, where they look every `POLL_S`. PostgreSQL has
 the truth: it is read every `TRUTH_EVERY_S`, and at every look while Redis is away, so a session is dead
-everywhere within five seconds whatever Redis does. Without PostgreSQL nothing is known, and nothing can be
-done with a token either.
+everywhere within five seconds whatever Redis does. A start, and so a restart, begins with what PostgreSQL says.
+What was known longer than `BELIEVED_S` ago is not believed: nobody is let in then. Without PostgreSQL there is
+nothing that could be done with a token either.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from uuid import UUID
 
 import trio
 
+from domain.errors import Unavailable
 from persistence import sessions
 from persistence.faults import DatabaseFault
 from persistence.pool import Pool
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 1.0
 TRUTH_EVERY_S = 2.0
+BELIEVED_S = 10.0
 OVERLAP_S = 10.0
 """Looks reach so far back beyond the look before: a commit becomes visible after the time it carries."""
 
@@ -51,11 +55,16 @@ class Revocations:
         self._ended: OrderedDict[UUID, float] = OrderedDict()
         self._untold: set[UUID] = set()
         self._told = 0
-        self._asked_at = trio.current_time() - kept_s
+        self._asked_at = -math.inf
         self._wake = trio.Event()
 
     def is_revoked(self, session_id: UUID) -> bool:
-        """Whether the session was ended while access tokens of it may still live."""
+        """Whether the session was ended while access tokens of it may still live.
+
+        Raises Unavailable when that has not been known for too long.
+        """
+        if trio.current_time() - self._asked_at > BELIEVED_S:
+            raise Unavailable("which sessions have ended is not known")
         return session_id in self._ended
 
     def revoke(self, session_ids: Collection[UUID]) -> None:

@@ -4,12 +4,16 @@ A supervisor starts its children in order, restarts them by its strategy, and gi
 often than its restart intensity allows: it stops what is left, in reverse order, and raises
 `RestartIntensityExceeded`, which to a parent supervisor is one more crash and to the root an orderly drain.
 
+A supervisor with a `Backoff` never gives up: what it supervises is not worth the end of anything else. A child
+that crashes, or can not be started, is started again after a pause, and its siblings do not wait for it.
+
 Nothing here catches a cancellation; an exit reason is an `Exception` or none.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +21,8 @@ from enum import StrEnum
 from typing import Protocol
 
 import trio
+
+from actors.restarts import Backoff, RestartCounter, RestartIntensity, RestartIntensityExceeded
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +45,6 @@ class Start(Protocol):
     """A child's body: reports `task_status.started()` when it is ready and runs until it ends."""
 
     async def __call__(self, *, task_status: trio.TaskStatus[None]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class RestartIntensity:
-    """At most `max_restarts` within `period_s` seconds."""
-
-    max_restarts: int = 3
-    period_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,42 +75,44 @@ class ChildStatistics:
     children: tuple[ChildStatistics, ...] = ()
 
 
-class RestartIntensityExceeded(Exception):
-    """A supervisor gave up; the cause is the last crash."""
+@dataclass(eq=False, slots=True)
+class _Run:
+    """One life of a child; `ready` once it has said so, which to the supervisor's task status is no failure."""
 
+    task_status: trio.TaskStatus[Exception | None] = trio.TASK_STATUS_IGNORED
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    ended: trio.Event = field(default_factory=trio.Event)
+    began_at: float = -math.inf
+    ready: bool = False
 
-class RestartCounter:
-    """Decides whether one more restart is within the intensity; the clock is the caller's."""
-
-    def __init__(self, intensity: RestartIntensity) -> None:
-        self._intensity = intensity
-        self._times: deque[float] = deque()
-
-    def allows(self, now: float) -> bool:
-        """Count a restart at `now`; False when it is one too many."""
-        self._times.append(now)
-        while self._times[0] <= now - self._intensity.period_s:
-            self._times.popleft()
-        return len(self._times) <= self._intensity.max_restarts
+    def started(self, value: None = None) -> None:
+        self.ready = True
+        self.task_status.started(None)
 
 
 @dataclass(eq=False, slots=True)
 class _Child:
     spec: ChildSpec
     restarts: int = 0
-    scope: trio.CancelScope | None = None
-    ended: trio.Event = field(default_factory=trio.Event)
+    run: _Run | None = None
+    """The latest, which may have ended."""
+    pause_s: float = 0.0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, starts, or pauses before its start."""
+        return self.run is not None and not self.run.ended.is_set()
 
 
 @dataclass(frozen=True, slots=True)
 class _Exit:
     child: _Child
-    scope: trio.CancelScope
+    run: _Run
     reason: Exception | None
 
 
 class Supervisor:
-    """Runs children; itself usable as the child of another through `spec()`."""
+    """Runs children; itself usable as the child of another through `spec()`. `stopping` is set once it ends."""
 
     def __init__(
         self,
@@ -121,12 +121,16 @@ class Supervisor:
         *,
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         intensity: RestartIntensity | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
         self.name = name
+        self.stopping = trio.Event()
         self._strategy = strategy
         self._intensity = intensity or RestartIntensity()
+        self._backoff = backoff
         self._children = [_Child(spec) for spec in children]
         self._stop_requested = False
+        self._starting: _Run | None = None
         self._wake = trio.Event()
         self._exits: deque[_Exit] = deque()
 
@@ -135,31 +139,47 @@ class Supervisor:
         return ChildSpec(self.name, self.run, stop=self.stop, shutdown_s=shutdown_s, supervisor=self)
 
     def stop(self) -> None:
-        """Ask for an orderly stop: children end in reverse order, each in its own time."""
+        """Ask for an orderly stop: children end in reverse order, each in its own time.
+
+        A child that is only being started is cancelled, however long its start would take.
+        """
         self._stop_requested = True
         self._wake.set()
+        if self._starting is not None and not self._starting.ready:
+            self._starting.scope.cancel()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Supervise until stopped, or until all children have ended for good.
 
         Raises RestartIntensityExceeded, or what a child raised that could not even be started at first.
         """
-        self._stop_requested = False
         self._exits.clear()
-        counter = RestartCounter(self._intensity)
-        failure: Exception | None = None
-        async with trio.open_nursery() as nursery:
-            for child in self._children:
-                failure = failure or await self._start(child, nursery)
-            if failure is None:
-                task_status.started()
-                failure = await self._supervise(counter, nursery)
-            await self._stop_children(self._children)
+        if self.stopping.is_set():
+            self.stopping = trio.Event()
+        try:
+            async with trio.open_nursery() as nursery:
+                failure = await self._start_all(nursery)
+                if failure is None:
+                    task_status.started()
+                    failure = await self._supervise(RestartCounter(self._intensity), nursery)
+                self.stopping.set()
+                await self._stop_children(self._children)
+        finally:
+            self._stop_requested = False
         if failure is not None:
             raise failure
 
+    async def _start_all(self, nursery: trio.Nursery) -> Exception | None:
+        for child in self._children:
+            if self._stop_requested:
+                break
+            failure = await self._start(child, nursery)
+            if failure is not None and self._backoff is None:
+                return failure
+        return None
+
     async def _supervise(self, counter: RestartCounter, nursery: trio.Nursery) -> Exception | None:
-        while not self._stop_requested and (self._exits or any(child.scope for child in self._children)):
+        while not self._stop_requested and (self._exits or any(child.alive for child in self._children)):
             await self._wake.wait()
             self._wake = trio.Event()
             while self._exits and not self._stop_requested:
@@ -168,64 +188,81 @@ class Supervisor:
                     continue
                 name, reason = exit_.child.spec.name, exit_.reason
                 log.error("%s/%s ended: %r", self.name, name, reason, exc_info=reason)
-                if not counter.allows(trio.current_time()):
+                if self._backoff is not None:
+                    self._restart_later(exit_.child, self._backoff, nursery)
+                elif counter.allows(trio.current_time()):
+                    await self._restart(exit_.child, nursery)
+                else:
                     exceeded = RestartIntensityExceeded(f"{self.name}: {name} ended once too often")
                     exceeded.__cause__ = reason
                     return exceeded
-                await self._restart(exit_.child, nursery)
         return None
 
     @staticmethod
     def _is_crash(exit_: _Exit) -> bool:
-        if exit_.reason is not None:
-            return True
-        stopped_by_us = exit_.scope.cancel_called
-        return not stopped_by_us and exit_.child.spec.restart is Restart.PERMANENT
+        if exit_.run.scope.cancel_called or exit_.run is not exit_.child.run:
+            return False  # stopped by us, whatever it said to that; or another runs in its place already
+        return exit_.reason is not None or exit_.child.spec.restart is Restart.PERMANENT
 
     async def _restart(self, child: _Child, nursery: trio.Nursery) -> None:
         rest = self._children[self._children.index(child) :]
         again = rest if self._strategy is Strategy.REST_FOR_ONE else [child]
         await self._stop_children(again)
         for each in again:
+            if self._stop_requested:
+                return
             each.restarts += 1
             reason = await self._start(each, nursery)
             if reason is not None:
                 return  # its exit is in the queue, and counts as one more crash
 
+    def _restart_later(self, child: _Child, backoff: Backoff, nursery: trio.Nursery) -> None:
+        # Not waited for, so that siblings are looked after while it pauses, and while it starts.
+        assert child.run is not None
+        long_ago = trio.current_time() - child.run.began_at > backoff.max_s
+        child.pause_s = backoff.after(0.0 if long_ago else child.pause_s)
+        child.restarts += 1
+        child.run = _Run()
+        nursery.start_soon(self._run_child, child, child.run, child.pause_s)
+
     async def _start(self, child: _Child, nursery: trio.Nursery) -> Exception | None:
-        child.scope = trio.CancelScope()
-        child.ended = trio.Event()
-        reason: Exception | None = await nursery.start(self._run_child, child, child.scope)
+        async def start(*, task_status: trio.TaskStatus[Exception | None]) -> None:
+            child.run = self._starting = _Run(task_status)
+            await self._run_child(child, child.run)
+
+        reason: Exception | None = await nursery.start(start)
+        self._starting = None
         return reason
 
-    async def _run_child(
-        self, child: _Child, scope: trio.CancelScope, *, task_status: trio.TaskStatus[Exception | None]
-    ) -> None:
+    async def _run_child(self, child: _Child, run: _Run, pause_s: float = 0.0) -> None:
         reason: Exception | None = None
-        started = _Started(task_status)
         try:
-            with scope:
-                await child.spec.start(task_status=started)
+            with run.scope:
+                if pause_s:
+                    await trio.sleep(pause_s)
+                run.began_at = trio.current_time()
+                await child.spec.start(task_status=run)
         except Exception as error:  # this is what a supervisor is for
             reason = error
-        child.scope = None
-        child.ended.set()
-        self._exits.append(_Exit(child, scope, reason))
+        run.ended.set()
+        self._exits.append(_Exit(child, run, reason))
         self._wake.set()
-        if not started.reported:
-            task_status.started(reason)
+        if not run.ready:
+            run.task_status.started(reason)
 
     async def _stop_children(self, children: Sequence[_Child]) -> None:
         for child in reversed(children):
-            scope = child.scope
-            if scope is None:
+            run = child.run
+            if run is None or not child.alive:
                 continue
-            if child.spec.stop is not None:
+            if child.spec.stop is not None and run.ready:
                 child.spec.stop()
-                with trio.move_on_after(child.spec.shutdown_s):
-                    await child.ended.wait()
-            scope.cancel()
-            await child.ended.wait()
+                with trio.move_on_after(child.spec.shutdown_s) as patience:
+                    await run.ended.wait()
+                if patience.cancelled_caught:
+                    log.warning("%s/%s is cut off: it has not ended in time", self.name, child.spec.name)
+            run.scope.cancel()
+            await run.ended.wait()
 
     def statistics(self) -> ChildStatistics:
         """The tree under this supervisor."""
@@ -235,23 +272,11 @@ class Supervisor:
 
     @staticmethod
     def _child_statistics(child: _Child) -> ChildStatistics:
-        spec, running = child.spec, child.scope is not None
+        spec, running = child.spec, child.alive and child.run is not None and child.run.ready
         if spec.supervisor is not None:
             inner = spec.supervisor.statistics()
             return ChildStatistics(inner.name, running, child.restarts, children=inner.children)
         return ChildStatistics(spec.name, running, child.restarts, spec.statistics and spec.statistics())
-
-
-class _Started:
-    """A child's task status: tells the supervisor "started, no reason to worry", and remembers that it did."""
-
-    def __init__(self, inner: trio.TaskStatus[Exception | None]) -> None:
-        self._inner = inner
-        self.reported = False
-
-    def started(self, value: None = None) -> None:
-        self.reported = True
-        self._inner.started(None)
 
 
 def print_tree(node: ChildStatistics, depth: int = 0) -> Iterator[str]:

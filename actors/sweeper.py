@@ -27,6 +27,15 @@ class Ages:
     expired: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class SweeperStatistics:
+    """Sweeps that came to their end and those that failed, and rows deleted, since the start."""
+
+    sweeps: int
+    failed: int
+    deleted: int
+
+
 class Sweeper:
     """Looks every `every_s` seconds; deletes in chunks, so that no lock is held for long."""
 
@@ -34,6 +43,7 @@ class Sweeper:
         self._pool = pool
         self._ages = ages
         self._every_s = every_s
+        self._sweeps = self._failed = self._deleted = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Sweep for ever; to be run by a supervisor."""
@@ -42,6 +52,7 @@ class Sweeper:
             try:
                 await self.sweep()
             except DatabaseFault as fault:
+                self._failed += 1
                 log.warning("what is too old stays for now: %s", fault)
             await trio.sleep(self._every_s)
 
@@ -52,7 +63,13 @@ class Sweeper:
         ended = await self._chunks(lambda c: sessions.forget(c, age=ages.expired, limit=CHUNK_MAX))
         async with self._pool.connection() as connection:
             await mailed_secrets.forget(connection, age=ages.expired)
+        self._sweeps += 1
+        self._deleted += keys + ended
         return keys + ended
+
+    def statistics(self) -> SweeperStatistics:
+        """A snapshot."""
+        return SweeperStatistics(self._sweeps, self._failed, self._deleted)
 
     async def _chunks(self, forget: Callable[[Connection], Awaitable[int]]) -> int:
         swept = 0

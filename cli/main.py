@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import NoReturn
 
-from cli import audit, mail, migrate, serve, settings, user
-from cli.hammer import command as hammer
-from cli.smoke import command as smoke
-from domain.errors import ServiceError
-from infra.local.process import LocalServerError
-from persistence.faults import DatabaseFault
-
 OK, FAILED, BAD_USAGE = 0, 1, 2
-EXPECTED = (LocalServerError, DatabaseFault, ServiceError, OSError)
-"""What may stand in the way of a command without being a defect: one line, no traceback."""
+COMMANDS = ("serve", "migrate", "user", "hammer.command", "audit", "mail", "smoke.command")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, read the settings, run."""
-    parsed = _parser().parse_args(arguments)
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is there yet that would have to be ended
+    parser = _parser()
+    signal.signal(signal.SIGINT, before)
+    parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        return _run(parsed)
+    except (KeyboardInterrupt, EOFError):
+        print("error: interrupted", file=sys.stderr)
+        return FAILED
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from cli import settings
+
     try:
         loaded = settings.load()
         logging.getLogger().setLevel(loaded.log_level.upper())
@@ -31,15 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     except settings.SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
-    except (*EXPECTED, ExceptionGroup) as error:
+    except Exception as error:
         leaves = list(_leaves(error))
-        if not all(isinstance(leaf, EXPECTED) for leaf in leaves):
+        if not all(isinstance(leaf, _expected()) for leaf in leaves):
             raise
         first, *_ = str(leaves[0]).splitlines() or [type(leaves[0]).__name__]  # PostgreSQL quotes the statement
         print(f"error: {first}", file=sys.stderr)
-        return FAILED
-    except (KeyboardInterrupt, EOFError):
-        print("error: interrupted", file=sys.stderr)
         return FAILED
     return status
 
@@ -49,6 +53,16 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_USAGE, f"error: {message} (see {self.prog} --help)\n")
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What may stand in the way of a command without being a defect: one line, no traceback."""
+    from cli.settings import StartFailed
+    from domain.errors import ServiceError
+    from infra.local.process import LocalServerError
+    from persistence.faults import DatabaseFault
+
+    return StartFailed, LocalServerError, DatabaseFault, ServiceError, OSError
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:
@@ -62,8 +76,8 @@ def _leaves(error: Exception) -> Iterator[Exception]:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="transactions", description="A bank's transfer service: every account an actor.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (serve, migrate, user, hammer, audit, mail, smoke):
-        module.add_parser(commands)
+    for name in COMMANDS:
+        import_module(f"cli.{name}").add_parser(commands)
     return parser
 
 

@@ -8,21 +8,25 @@ import logging
 import os
 import resource
 import signal
-import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
+from types import TracebackType
 
 import trio
 
-from actors.supervisor import RestartIntensityExceeded, print_tree
-from cli.settings import Settings, SettingsError
+from actors.restarts import RestartIntensityExceeded
+from actors.supervisor import Supervisor, print_tree
+from cli.drain import DrainTimes
+from cli.settings import Settings, SettingsError, StartFailed, make_folder
 from cli.wiring import Running, open_service
-from infra.local.launcher import open_embedded
-from infra.local.process import LocalServerError
+from infra.local.interrupts import Interrupted, Interrupts
+from infra.local.launcher import EmbeddedServers
+from infra.local.process import run as run_command
 from infra.local.terminal import own_terminal_signals
 from migrations import newest_version
+from persistence.faults import DatabaseFault
 from persistence.schema import schema_version
 from transport.grpc.limits import GrpcLimits
 from transport.http.connection import HttpLimits
@@ -48,21 +52,39 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Exit status 0 after an orderly drain, 1 when the service had to give up."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # there is no tree to print yet
     _allow_connections()
-    with ExitStack() as stack:
-        stack.enter_context(own_terminal_signals())
-        database_url, redis_url = settings.database_url, settings.redis_url
+    _check_urls(arguments, settings)
+    if arguments.embedded or settings.smtp_url is None:
+        make_folder(settings.var_dir)
+    times = DrainTimes.within(settings.shutdown_grace_s)
+    embedded = EmbeddedServers(settings.var_dir, stop_s=times.embedded_s / 2)
+    with own_terminal_signals(), Interrupts(embedded.stop_at_once) as interrupts, ExitStack() as stack:
         if arguments.embedded:
-            embedded = stack.enter_context(
-                open_embedded(settings.var_dir, postgres=database_url is None, redis=redis_url is None)
-            )
-            database_url = database_url or embedded.database_url
-            redis_url = redis_url or embedded.redis_url
-        if database_url is None or redis_url is None:
-            missing = "DATABASE_URL" if database_url is None else "REDIS_URL"
-            raise SettingsError(f"{missing}: not set (serve --embedded starts one)")
-        _check_schema(database_url, migrate=arguments.embedded)
-        return trio.run(partial(_serve, settings, database_url, redis_url))
+            stack.enter_context(embedded)
+        try:
+            return _run(arguments, settings, embedded, interrupts)
+        except Interrupted:
+            _say("stopped")
+            return 0
+
+
+def _check_urls(arguments: argparse.Namespace, settings: Settings) -> None:
+    if arguments.embedded:
+        return
+    for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
+        if url is None:
+            raise SettingsError(f"{name}: not set (serve --embedded starts one)")
+
+
+def _run(
+    arguments: argparse.Namespace, settings: Settings, embedded: EmbeddedServers, interrupts: Interrupts
+) -> int:
+    redis_url = settings.redis_url or embedded.start_redis(interrupts.check)
+    database_url = settings.database_url or embedded.start_postgres(interrupts.check)
+    _check_schema(database_url, interrupts, migrate=arguments.embedded)
+    interrupts.check()
+    return trio.run(partial(_serve, settings, database_url, redis_url, embedded, interrupts))
 
 
 def _allow_connections() -> None:
@@ -74,8 +96,11 @@ def _allow_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _check_schema(database_url: str, *, migrate: bool) -> None:
-    current, newest = trio.run(schema_version, database_url), newest_version()
+def _check_schema(database_url: str, interrupts: Interrupts, *, migrate: bool) -> None:
+    try:
+        current, newest = trio.run(schema_version, database_url), newest_version()
+    except DatabaseFault as fault:
+        raise StartFailed(f"DATABASE_URL: {fault}") from fault
     if current == newest:
         return
     if not migrate:
@@ -84,33 +109,87 @@ def _check_schema(database_url: str, *, migrate: bool) -> None:
             "run `transactions migrate up`"
         )
     # In a process of its own: Alembic and SQLAlchemy would stay in our memory for good.
-    command = [sys.executable, "-m", "cli.main", "migrate", "up"]
-    done = subprocess.run(  # noqa: S603 - the command is ours
-        command, env={**os.environ, "DATABASE_URL": database_url}, capture_output=True, text=True, check=False
+    done = run_command(
+        [sys.executable, "-m", "cli.main", "migrate", "up"],
+        check=interrupts.check,
+        environment={"DATABASE_URL": database_url},
     )
     if done.returncode != 0:
-        raise LocalServerError(done.stderr.strip().rpartition("\n")[2].removeprefix("error: "))
+        raise StartFailed(done.stderr.strip().rpartition("\n")[2].removeprefix("error: "))
 
 
-async def _serve(settings: Settings, database_url: str, redis_url: str) -> int:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with (
-            open_service(settings, database_url=database_url, redis_url=redis_url) as running,
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(_drain_on_signal, signals, running, settings)
-            nursery.start_soon(_announce, running, settings)
-            nursery.start_soon(_print_tree_on_signal, running)
-            try:
-                await running.root.run()
-            except RestartIntensityExceeded:
-                log.exception("the service gave up")
-                status = 1
-            else:
-                status = 0
+async def _serve(
+    settings: Settings, database_url: str, redis_url: str, embedded: EmbeddedServers, interrupts: Interrupts
+) -> int:
+    status = None
+    with _Drain(interrupts, settings, embedded) as drain:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain.when_asked, nursery.cancel_scope)
+            async with open_service(settings, database_url=database_url, redis_url=redis_url) as running:
+                drain.running = running
+                nursery.start_soon(drain.when_it_gives_up)
+                nursery.start_soon(_announce, running, settings)
+                nursery.start_soon(_print_tree_on_signal, running)
+                status = await _status_of(running.root)
             nursery.cancel_scope.cancel()
-    print("stopped", flush=True)
+    if status is None:  # asked before it ran
+        raise Interrupted
+    _say("stopped")
     return status
+
+
+async def _status_of(root: Supervisor) -> int:
+    try:
+        await root.run()
+    except RestartIntensityExceeded:
+        log.exception("the service gave up")
+        return 1
+    return 0
+
+
+class _Drain:
+    """Begun by a signal or by a service that gives up, and ended in time by a watchdog."""
+
+    def __init__(self, interrupts: Interrupts, settings: Settings, embedded: EmbeddedServers) -> None:
+        self.running: Running | None = None
+        self._interrupts = interrupts
+        self._times = DrainTimes.within(settings.shutdown_grace_s)
+        self._watchdog = threading.Timer(self._times.process_s, _give_up, [embedded])
+        self._watchdog.daemon = True
+
+    def __enter__(self) -> _Drain:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watchdog.cancel()
+        if self._watchdog.ident is not None:
+            self._watchdog.join()  # one that has begun to give up ends the process
+        self._interrupts.notify(lambda: None)
+
+    async def when_asked(self, everything: trio.CancelScope) -> None:
+        asked, token = trio.Event(), trio.lowlevel.current_trio_token()
+        self._interrupts.notify(lambda: token.run_sync_soon(asked.set))
+        await asked.wait()
+        self._begin()
+        if self.running is None:
+            everything.cancel()
+            return
+        _say("draining")
+        self.running.announce_drain()
+        await trio.sleep(self._times.listen_s)
+        self.running.root.stop()
+
+    async def when_it_gives_up(self) -> None:
+        assert self.running is not None
+        await self.running.root.stopping.wait()
+        self._begin()
+        self.running.announce_drain()
+
+    def _begin(self) -> None:
+        if self._watchdog.ident is None:
+            self._watchdog.start()
 
 
 async def _announce(running: Running, settings: Settings) -> None:
@@ -121,39 +200,24 @@ async def _announce(running: Running, settings: Settings) -> None:
     mail = (settings.smtp_url and "over SMTP") or f"to {settings.var_dir.absolute() / 'mail'}/*.eml"
     http_host = settings.http_server_address.rpartition(":")[0]
     grpc_host = settings.grpc_server_address.rpartition(":")[0]
-    print(
+    _say(
         f"Transactions API\n"
         f"  HTTP   http://{http_host}:{running.http.port}\n"
         f"  gRPC   {grpc_host}:{running.grpc.port}\n"
         f"  mail   {mail}\n"
-        f"  {HOW_TO_STOP}",
-        flush=True,
+        f"  {HOW_TO_STOP}"
     )
 
 
-async def _drain_on_signal(signals: object, running: Running, settings: Settings) -> None:
-    assert hasattr(signals, "__anext__")
-    await signals.__anext__()
-    print("draining", flush=True)
-    running.announce_drain()
-    watchdog = threading.Timer(settings.shutdown_grace_s, _give_up)
-    watchdog.daemon = True
-    watchdog.start()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_end_at_once, signals)
-        await trio.sleep(settings.limits.listen_after_drain_s)
-        running.root.stop()
+def _say(text: str) -> None:
+    with suppress(OSError):  # the terminal may be gone: that is no reason not to end well
+        print(text, flush=True)
 
 
-async def _end_at_once(signals: object) -> None:
-    assert hasattr(signals, "__anext__")
-    number = await signals.__anext__()
-    print("ended at once", flush=True)
-    os._exit(128 + number)
-
-
-def _give_up() -> None:
-    print("error: not drained within SHUTDOWN_GRACE", file=sys.stderr, flush=True)
+def _give_up(embedded: EmbeddedServers) -> None:
+    embedded.stop_at_once()
+    with suppress(OSError):
+        print("error: not drained within SHUTDOWN_GRACE", file=sys.stderr, flush=True)
     os._exit(1)
 
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import secrets
-import socket
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from os import getpid
 
-from actors.coordinator import Coordinator
-from actors.delivery import Delivery, FileDelivery, SmtpDelivery, parse_smtp_url
-from actors.email import EmailActor
-from actors.feed import Feed
-from actors.lane import Lane, LaneLimits
-from actors.outbox_relay import OutboxRelay
-from actors.registry import AccountRegistry
-from actors.revocations import Revocations
-from actors.supervisor import ChildSpec, Restart, Strategy, Supervisor
-from actors.sweeper import Ages, Sweeper
+import trio
+
+from actors.supervisor import ChildSpec, Start, Supervisor
 from application.appointments import bootstrap_admin
 from application.authentication import Authenticator
 from application.ledger import Ledger
@@ -31,17 +21,18 @@ from application.security import Security
 from application.service import Readiness, Service
 from application.sessions import Durations, Sessions
 from application.throttle import Throttle
-from application.tokens import LEEWAY_S, Tokens
+from application.tokens import Tokens
 from application.transfers import Transfers
 from application.users import Users
 from application.verified_users import VerifiedUsers
-from cli.settings import Settings
+from cli.drain import CHILD, DrainTimes
+from cli.settings import Settings, StartFailed
+from cli.tree import Actors, actors_of, root_of
 from persistence import accounts
-from persistence.mail_queue import MailQueue
+from persistence.faults import DatabaseFault
 from persistence.pool import Pool, open_pool
 from persistence.rate_limits import RateLimits
-from persistence.redis import Redis, open_redis
-from persistence.revoked_sessions import RevokedSessions
+from persistence.redis import Redis, RedisRefuses, RedisUnavailable, open_redis
 from transport.gateway.gateway import Gateway
 from transport.gateway.routes import routes_of, services_named
 from transport.grpc import identity as grpc_identity
@@ -55,6 +46,18 @@ from transport.grpc.server import GrpcServer
 from transport.http.server import HttpServer, create_app
 from transport.metrics import Metrics
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where everything is kept, and what of it was read or made at the start."""
+
+    pool: Pool
+    redis: Redis
+    passwords: Passwords
+    settlement_ids: Mapping[str, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -65,6 +68,7 @@ class Running:
     health: Health
     http: HttpServer
     grpc: GrpcServer
+    times: DrainTimes
 
     def announce_drain(self) -> None:
         """From this moment on nobody should send work here."""
@@ -74,7 +78,15 @@ class Running:
 
 @asynccontextmanager
 async def open_service(settings: Settings, *, database_url: str, redis_url: str) -> AsyncIterator[Running]:
-    """Everything, wired and not yet started: `root.run` starts it."""
+    """Everything, wired and not yet started: `root.run` starts it. Raises StartFailed."""
+    async with _open_stores(settings, database_url, redis_url) as stores:
+        actors = actors_of(settings, stores.pool, stores.redis)
+        service = _service(settings, stores, actors)
+        yield _running(settings, service, actors)
+
+
+@asynccontextmanager
+async def _open_stores(settings: Settings, database_url: str, redis_url: str) -> AsyncIterator[Stores]:
     limits = settings.limits
     async with (
         open_pool(
@@ -85,79 +97,71 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
         ) as pool,
         open_redis(redis_url) as redis,
     ):
-        async with pool.connection() as connection:
-            settlement_ids = await accounts.settlement_accounts(connection, settings.currencies)
         passwords = Passwords(threads_max=limits.hash_threads)
-        if settings.bootstrap_admin is not None:
-            await bootstrap_admin(pool, passwords, *settings.bootstrap_admin)
-        coordinator = Coordinator(registry := AccountRegistry(), batch_max=limits.batch_max)
-        relay, mail = _mail(settings, pool, redis)
-        kept_s = settings.access_token_duration.total_seconds() + LEEWAY_S
-        revocations = Revocations(pool, RevokedSessions(redis, kept_s=kept_s), kept_s=kept_s)
-        verified = VerifiedUsers(pool, required=settings.require_verified_email)
-        users, mailed_links, sessions, authenticator = _identity(
-            settings, pool, passwords, revocations, verified, relay, RateLimits(redis)
+        await _check_redis(redis)
+        try:
+            settlement_ids = await _prepared(settings, pool, passwords)
+        except DatabaseFault as fault:
+            raise StartFailed(f"DATABASE_URL: {fault}") from fault
+        yield Stores(pool, redis, passwords, settlement_ids)
+
+
+async def _check_redis(redis: Redis) -> None:
+    try:
+        await redis.ping()
+    except RedisRefuses as fault:
+        raise StartFailed(f"REDIS_URL: {fault}") from fault
+    except RedisUnavailable as fault:  # money does not need it, and it may come back
+        log.warning(
+            "REDIS_URL: mails wait, and this process counts tries for itself, until it is there: %s", fault
         )
-        ledger = Ledger(
-            pool,
-            coordinator,
-            settlement_ids=settlement_ids,
-            currencies=settings.currencies,
-            verified=verified,
-            feed=(feed := Feed(pool)),
-        )
-        transfers = Transfers(coordinator, currencies=settings.currencies, verified=verified)
-        service = Service(
-            users,
-            mailed_links,
-            sessions,
-            Security(pool),
-            ledger,
-            transfers,
-            authenticator,
-            (readiness := Readiness(pool)),
-            limits.request_timeout_s,
-            settings.trusted_proxies,
-        )
-        metrics = Metrics(lambda: root.statistics())
-        grpc, health, gateway = _grpc(service, metrics, settings)
-        http = HttpServer(
-            create_app(service, metrics, gateway, allowed_origins=settings.allowed_origins),
-            settings.http_server_address,
-            grace_s=settings.shutdown_grace_s * 0.4,
-            drain=gateway.drain,
-            public_url=settings.public_url,
-        )
-        root = Supervisor(
-            "service",
-            [
-                ChildSpec("revocations", revocations.run, statistics=revocations.statistics),
-                _ledger(registry, coordinator, feed, pool, settings).spec(),
-                mail.spec(),
-                *_transports(http, gateway, grpc, settings),
-            ],
-            strategy=Strategy.REST_FOR_ONE,
-        )
-        yield Running(root, readiness, health, http, grpc)
+
+
+async def _prepared(settings: Settings, pool: Pool, passwords: Passwords) -> dict[str, int]:
+    async with pool.connection() as connection:
+        settlement_ids = await accounts.settlement_accounts(connection, settings.currencies)
+    if settings.bootstrap_admin is not None:
+        await bootstrap_admin(pool, passwords, *settings.bootstrap_admin)
+    return settlement_ids
+
+
+def _service(settings: Settings, stores: Stores, actors: Actors) -> Service:
+    pool, coordinator, currencies = stores.pool, actors.coordinator, settings.currencies
+    verified = VerifiedUsers(pool, required=settings.require_verified_email)
+    users, mailed_links, sessions, authenticator = _identity(settings, stores, actors, verified)
+    ledger = Ledger(
+        pool,
+        coordinator,
+        settlement_ids=stores.settlement_ids,
+        currencies=currencies,
+        verified=verified,
+        feed=actors.feed,
+    )
+    return Service(
+        users,
+        mailed_links,
+        sessions,
+        Security(pool),
+        ledger,
+        Transfers(coordinator, currencies=currencies, verified=verified),
+        authenticator,
+        Readiness(pool),
+        settings.limits.request_timeout_s,
+        settings.trusted_proxies,
+    )
 
 
 def _identity(
-    settings: Settings,
-    pool: Pool,
-    passwords: Passwords,
-    revocations: Revocations,
-    verified: VerifiedUsers,
-    relay: OutboxRelay,
-    limits: RateLimits,
+    settings: Settings, stores: Stores, actors: Actors, verified: VerifiedUsers
 ) -> tuple[Users, MailedLinks, Sessions, Authenticator]:
+    pool, passwords, revoke = stores.pool, stores.passwords, actors.revocations.revoke
     tokens = Tokens(settings.token_keys, issue=settings.token_format)
-    throttle = Throttle(limits if settings.rate_limits else None)
+    throttle = Throttle(RateLimits(stores.redis) if settings.rate_limits else None)
     letters = Letters(
         seal=Seal(settings.token_keys),
         sender=Sender(settings.email_sender_name, settings.email_sender_address, settings.public_url),
-        posted=relay.wake,
+        posted=actors.relay.wake,
     )
-    revoke = revocations.revoke
     users = Users(
         pool, passwords=passwords, throttle=throttle, verified=verified, revoke=revoke, letters=letters
     )
@@ -170,68 +174,22 @@ def _identity(
         durations=Durations(settings.access_token_duration, settings.refresh_token_duration),
         revoke=revoke,
     )
-    return users, links, sessions, Authenticator(tokens, revocations.is_revoked)
+    return users, links, sessions, Authenticator(tokens, actors.revocations.is_revoked)
 
 
-def _ledger(
-    registry: AccountRegistry, coordinator: Coordinator, feed: Feed, pool: Pool, settings: Settings
-) -> Supervisor:
-    lanes = [
-        Lane(coordinator, pool, limits=LaneLimits(), random=random.random, committed=feed.committed)
-        for _ in range(settings.limits.lanes)
-    ]
-    ages = Ages(keys=settings.limits.key_age, expired=settings.limits.expired_kept)
-    sweeper = Sweeper(pool, ages, every_s=settings.limits.sweep_s)
-    grace_s = settings.shutdown_grace_s * 0.2
-    return Supervisor(
-        "ledger",
-        [
-            ChildSpec(
-                "accounts",
-                registry.run,
-                statistics=lambda: (registry.statistics(), coordinator.statistics(), pool.statistics()),
-            ),
-            ChildSpec("sweeper", sweeper.run),
-            ChildSpec("feed", feed.run, statistics=feed.statistics),
-            *(
-                ChildSpec(
-                    f"lane {number}",
-                    lane.run,
-                    restart=Restart.TRANSIENT,
-                    stop=coordinator.close,
-                    shutdown_s=grace_s,
-                    statistics=lane.statistics,
-                )
-                for number, lane in enumerate(lanes, 1)
-            ),
-        ],
+def _running(settings: Settings, service: Service, actors: Actors) -> Running:
+    times = DrainTimes.within(settings.shutdown_grace_s)
+    metrics = Metrics(lambda: root.statistics())
+    grpc, health, gateway = _grpc(service, metrics, settings)
+    http = HttpServer(
+        create_app(service, metrics, gateway, allowed_origins=settings.allowed_origins),
+        settings.http_server_address,
+        grace_s=CHILD * times.servers_s,
+        drain=gateway.drain,
+        public_url=settings.public_url,
     )
-
-
-def _mail(settings: Settings, pool: Pool, redis: Redis) -> tuple[OutboxRelay, Supervisor]:
-    consumer = f"{socket.gethostname()}-{getpid()}-{secrets.token_hex(4)}"
-    queue = MailQueue(redis, consumer)
-    delivery: Delivery = (
-        FileDelivery(settings.var_dir / "mail")
-        if settings.smtp_url is None
-        else SmtpDelivery(parse_smtp_url(settings.smtp_url))
-    )
-    relay = OutboxRelay(pool, queue, poll_s=settings.limits.outbox_poll_s, random=random.random)
-    email = EmailActor(queue, delivery, unseal=Seal(settings.token_keys).unseal, random=random.random)
-    supervisor = Supervisor(
-        "mail",
-        [
-            ChildSpec("outbox relay", relay.run, statistics=relay.statistics),
-            ChildSpec(
-                "email",
-                email.run,
-                stop=email.stop,
-                shutdown_s=settings.shutdown_grace_s * 0.2,
-                statistics=email.statistics,
-            ),
-        ],
-    )
-    return relay, supervisor
+    root = root_of(actors, _servers(http, gateway, grpc, settings, times), times)
+    return Running(root, service.readiness, health, http, grpc, times)
 
 
 def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcServer, Health, Gateway]:
@@ -246,13 +204,30 @@ def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcS
     return server, health, Gateway(routes_of(services_named(names), methods), pipeline)
 
 
-def _transports(http: HttpServer, gateway: Gateway, grpc: GrpcServer, settings: Settings) -> list[ChildSpec]:
+def _servers(
+    http: HttpServer, gateway: Gateway, grpc: GrpcServer, settings: Settings, times: DrainTimes
+) -> list[ChildSpec]:
     def stop_both() -> None:
         http.stop()
         grpc.stop()
 
-    grace_s = settings.shutdown_grace_s * 0.5
+    def server(
+        name: str, run: Start, variable: str, address: str, statistics: Callable[[], object]
+    ) -> ChildSpec:
+        start = _naming(variable, address, run)
+        return ChildSpec(name, start, stop=stop_both, shutdown_s=CHILD * times.servers_s, statistics=statistics)
+
     return [
-        ChildSpec("grpc", grpc.run, stop=stop_both, shutdown_s=grace_s, statistics=grpc.statistics),
-        ChildSpec("http", http.run, stop=stop_both, shutdown_s=grace_s, statistics=gateway.statistics),
+        server("grpc", grpc.run, "GRPC_SERVER_ADDRESS", settings.grpc_server_address, grpc.statistics),
+        server("http", http.run, "HTTP_SERVER_ADDRESS", settings.http_server_address, gateway.statistics),
     ]
+
+
+def _naming(variable: str, address: str, run: Start) -> Start:
+    async def start(*, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            await run(task_status=task_status)
+        except OSError as error:
+            raise StartFailed(f"{variable}: can not listen on {address}: {error.strerror or error}") from error
+
+    return start

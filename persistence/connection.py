@@ -31,6 +31,9 @@ CHECK_CLIENT_MS = 1_000
 COMMIT_MARGIN_S = 2.0
 """How much longer than the statement timeout we wait for the answer to a COMMIT."""
 
+PORT_MAX = 65_535
+CONNINFO_FORM = "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with parameters that libpq knows"
+
 _READ, _WRITE = waiting.Wait.R, waiting.Wait.W
 
 
@@ -196,6 +199,17 @@ async def open_connection(
         connection.commit_timeout_s = statement_timeout_s + COMMIT_MARGIN_S
         return connection
     raise psycopg.OperationalError("; ".join(failures))
+
+
+def check_conninfo(conninfo: str) -> None:
+    """Raise ValueError, which does not repeat what may be a password, where libpq could not make sense of it."""
+    try:
+        parameters = conninfo_to_dict(conninfo)
+    except psycopg.Error:
+        raise ValueError(CONNINFO_FORM) from None
+    for port in str(parameters.get("port") or "").split(","):
+        if port and not (port.isdecimal() and port.isascii() and 0 < int(port) <= PORT_MAX):
+            raise ValueError(f"the port must be a number up to {PORT_MAX}")
 
 
 async def _connect(conninfo: str) -> Connection:

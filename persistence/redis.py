@@ -22,6 +22,7 @@ import trio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AuthenticationError,
     ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -49,6 +50,10 @@ class RedisUnavailable(Exception):
 
     A command may or may not have been carried out.
     """
+
+
+class RedisRefuses(Exception):
+    """Redis is there, and neither this user, password nor database is right."""
 
 
 class Redis:
@@ -104,18 +109,41 @@ class Redis:
         return result.unwrap()
 
     async def ping(self) -> None:
-        """Raises RedisUnavailable when it is away."""
+        """Raises RedisUnavailable when it is away, RedisRefuses when it does not let us in."""
 
         async def ping(client: redis.asyncio.Redis) -> Any:
             return await client.ping()
 
-        await self.run(ping)
+        try:
+            await self.run(ping)
+        except ResponseError as error:
+            raise RedisRefuses(str(error)) from error
+        except RedisUnavailable as fault:
+            if _is_refusal(fault):
+                raise RedisRefuses(str(fault)) from fault
+            raise
 
 
-@asynccontextmanager
-async def open_redis(url: str) -> AsyncIterator[Redis]:
-    """Redis for the block. Connections are made when needed, so this succeeds while Redis is away."""
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
+def _is_refusal(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, AuthenticationError | ResponseError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def check_redis_url(url: str) -> None:
+    """Raise ValueError, which does not repeat what may be a password, for a URL that redis-py can not use."""
+    try:
+        _pool(url).make_connection()
+    except Exception:  # a ValueError, a TypeError for an unknown parameter, or whatever it comes upon
+        raise ValueError(
+            "must be redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss://... or unix://PATH"
+        ) from None
+
+
+def _pool(url: str) -> redis.asyncio.BlockingConnectionPool:
+    return redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS_MAX,
         timeout=TIMEOUT_S,
@@ -123,6 +151,12 @@ async def open_redis(url: str) -> AsyncIterator[Redis]:
         socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+@asynccontextmanager
+async def open_redis(url: str) -> AsyncIterator[Redis]:
+    """Redis for the block. Connections are made when needed, so this succeeds while Redis is away."""
+    pool = _pool(url)
     client = redis.asyncio.Redis(connection_pool=pool)
     try:
         async with open_loop():

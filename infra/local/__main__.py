@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
-from infra.local.launcher import DATABASE
+from infra.local.interrupts import Interrupted, Interrupts
+from infra.local.launcher import AT_ONCE_S, DATABASE
 from infra.local.postgres import LocalPostgres
 from infra.local.process import LocalServerError
 from infra.local.redis import LocalRedis
+from infra.local.terminal import own_terminal_signals
+
+POLL_S = 0.05
 
 
 def main() -> int:
@@ -22,7 +27,7 @@ def main() -> int:
         return 2
     try:
         commands[sys.argv[1]]()
-    except (LocalServerError, subprocess.CalledProcessError) as error:
+    except (LocalServerError, subprocess.SubprocessError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -41,15 +46,19 @@ def _redis() -> None:
 
 
 def _serve(server: LocalPostgres | LocalRedis, name: str) -> None:
-    signals = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    server.start()
-    try:
-        url = server.url() if isinstance(server, LocalPostgres) else server.url
-        print(f"{name} runs at {url}\nCtrl-C stops it.", flush=True)
-        signal.sigwait(signals)
-    finally:
-        server.stop()
+    with own_terminal_signals(), Interrupts(partial(server.stop, AT_ONCE_S)) as interrupts:
+        try:
+            server.start(interrupts.check)
+            url = server.url() if isinstance(server, LocalPostgres) else server.url
+            print(f"{name} runs at {url}\nCtrl-C stops it.", flush=True)
+            while server.alive:
+                interrupts.check()
+                time.sleep(POLL_S)
+            raise LocalServerError(f"{name} has ended")
+        except Interrupted:
+            return
+        finally:
+            server.stop()
 
 
 def _createdb() -> None:

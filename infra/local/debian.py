@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from infra.local.process import Check, go_on, run
+
 TIMEOUT_S = 300.0
 
 
-def unpacked(program: str, packages: Iterable[str], folder: Path) -> Path | None:
+def unpacked(program: str, packages: Iterable[str], folder: Path, check: Check = go_on) -> Path | None:
     """`folder` with these packages and what they need that is not installed here; None where that fails.
 
     `program` is what must be in it then, by its path; where it is there already, nothing is done.
@@ -25,11 +26,11 @@ def unpacked(program: str, packages: Iterable[str], folder: Path) -> Path | None
     partial.mkdir(parents=True)
     named = set(packages)
     try:
-        plan = _run(["apt-get", "-s", "--no-install-recommends", "install", *sorted(named)], partial)
+        plan = _run(["apt-get", "-s", "--no-install-recommends", "install", *sorted(named)], partial, check)
         missing = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
-        _run(["apt-get", "download", *sorted(missing | named)], partial)
+        _run(["apt-get", "download", *sorted(missing | named)], partial, check)
         for package in partial.glob("*.deb"):
-            _run(["dpkg", "-x", str(package), str(partial)], partial)
+            _run(["dpkg", "-x", str(package), str(partial)], partial, check)
             package.unlink()
     except (subprocess.SubprocessError, OSError):
         return None
@@ -44,14 +45,7 @@ def library_path(folder: Path) -> str:
     return ":".join(sorted({str(path.parent) for path in folder.rglob("*.so*")}))
 
 
-def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(  # noqa: S603 - the command is ours
-        command,
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        env={**os.environ, "LC_ALL": "C"},
-    )
+def _run(command: list[str], folder: Path, check: Check) -> str:
+    done = run(command, check=check, timeout_s=TIMEOUT_S, folder=folder, environment={"LC_ALL": "C"})
+    done.check_returncode()
     return done.stdout

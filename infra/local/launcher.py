@@ -2,55 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from infra.local.postgres import LocalPostgres
-from infra.local.process import FolderLock, LocalServerError
+from infra.local.process import STOP_TIMEOUT_S, Check, FolderLock, LocalServerError, go_on
 from infra.local.redis import LocalRedis
 
 DATABASE = "transactions"
+AT_ONCE_S = 1.0
+"""For each server to shut down in order, where there is no time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """Where the embedded servers are; None for those that were not asked for."""
-
-    database_url: str | None
-    redis_url: str | None
-
-
-@contextmanager
-def open_embedded(var_dir: Path, *, postgres: bool, redis: bool) -> Iterator[Embedded]:
-    """Start what is asked for, and stop it when the block ends.
+class EmbeddedServers:
+    """What `start` is asked for, until the block ends; each server is then given `stop_s`.
 
     One service at a time on one `var/`: a second gets a LocalServerError with one clear line. Servers that
     `make postgres` or `make redis` hold are used, and left running.
     """
-    lock = FolderLock(var_dir / "lock", f"another service runs on {var_dir.absolute()}")
-    lock.acquire()
-    with ExitStack() as stack:
-        stack.callback(lock.release)
-        database_url = redis_url = None
-        if redis:
-            local_redis = LocalRedis(var_dir / "redis")
-            _use(local_redis, stack)
-            redis_url = local_redis.url
-        if postgres:
-            local_postgres = LocalPostgres(var_dir / "postgres")
-            _use(local_postgres, stack)
-            local_postgres.create_database(DATABASE)
-            database_url = local_postgres.url(DATABASE)
-        yield Embedded(database_url, redis_url)
 
+    def __init__(self, var_dir: Path, *, stop_s: float = STOP_TIMEOUT_S) -> None:
+        self._var_dir = var_dir
+        self._stop_s = stop_s
+        self._lock = FolderLock(var_dir / "lock", f"another service runs on {var_dir.absolute()}")
+        self._ours: list[LocalPostgres | LocalRedis] = []
 
-def _use(server: LocalPostgres | LocalRedis, stack: ExitStack) -> None:
-    try:
-        server.start()
-    except LocalServerError:
-        if not server.running:
-            raise
-    else:
-        stack.callback(server.stop)
+    def __enter__(self) -> EmbeddedServers:
+        self._lock.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop(self._stop_s)
+        self._lock.release()
+
+    def start_redis(self, check: Check = go_on) -> str:
+        """Its URL. Raises LocalServerError, and whatever `check` does."""
+        server = LocalRedis(self._var_dir / "redis")
+        self._start(server, check)
+        return server.url
+
+    def start_postgres(self, check: Check = go_on) -> str:
+        """The URL of our database in it. Raises LocalServerError, and whatever `check` does."""
+        server = LocalPostgres(self._var_dir / "postgres")
+        self._start(server, check)
+        check()
+        server.create_database(DATABASE)
+        return server.url(DATABASE)
+
+    def stop_at_once(self) -> None:
+        """End them in a second or two; safe in a signal handler and in another thread."""
+        self._stop(AT_ONCE_S)
+
+    def _start(self, server: LocalPostgres | LocalRedis, check: Check) -> None:
+        self._ours.append(server)  # first: a signal may come while it starts
+        try:
+            server.start(check)
+        except LocalServerError:
+            self._ours.remove(server)
+            if not server.running:
+                raise
+
+    def _stop(self, timeout_s: float) -> None:
+        for server in reversed(self._ours):
+            server.stop(timeout_s)

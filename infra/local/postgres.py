@@ -20,11 +20,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 from infra.local.process import (
+    POLL_S,
+    STOP_TIMEOUT_S,
+    Check,
     FolderLock,
     LocalServerError,
+    go_on,
+    killed_on_error,
     last_line,
+    run,
     spawn,
-    stop,
+    stop_child,
     stop_orphan,
     wait_until,
 )
@@ -36,6 +42,9 @@ SYSTEM_HOME = Path("/var/lib/transactions")
 """Where it lives when we are root and that user may not enter our own folder."""
 SOCKET_PATH_MAX = 100
 SHARED_MEMORY_RETRY_S = 10.0
+ASK_TIMEOUT_S = 60.0
+SHUTDOWN = (signal.SIGINT, signal.SIGQUIT)
+"""Fast, then immediate (https://www.postgresql.org/docs/18/server-shutdown.html): both keep what is committed."""
 
 
 def _wheel() -> Path:
@@ -61,25 +70,32 @@ class LocalPostgres:
         self._lock = FolderLock(self.folder / "lock", f"PostgreSQL in {self.folder} is in use")
         self._child: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start and wait until it takes connections; raises LocalServerError."""
+    def start(self, check: Check = go_on) -> None:
+        """Start and wait until it takes connections; raises LocalServerError, and whatever `check` does."""
         self._lock.acquire()
         try:
             self._settle_in()
-            stop_orphan(self._pid_file, self._data, signal.SIGINT)
+            stop_orphan(self._pid_file, self._data, SHUTDOWN, check)
             if not (self._data / "PG_VERSION").exists():
-                self._initialise()
-            self._run()
+                self._initialise(check)
+            self._run(check)
         except BaseException:
-            self._lock.release()
+            self.stop()
             raise
 
-    def stop(self) -> None:
-        """Fast shutdown: open transactions are rolled back, everything committed is on disk."""
-        child = self._child
-        if child is not None and child.poll() is None:
-            stop(child.pid, signal.SIGINT, lambda: child.poll() is None)
-        self._child = None
+    @property
+    def alive(self) -> bool:
+        """Whether the server we started has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Open transactions are rolled back, everything committed is on disk; at once after `timeout_s`.
+
+        Safe in a signal handler, and twice.
+        """
+        if self._child is not None:
+            stop_child(self._child, SHUTDOWN, timeout_s)
+            self._child = None
         self._lock.release()
 
     def kill(self) -> None:
@@ -124,8 +140,15 @@ class LocalPostgres:
         self._ask(f'drop database if exists "{name}" with (force)')
 
     def _ask(self, statement: str) -> str:
-        command = [str(self.binaries / "psql"), "-qAtX", "-d", self.url("postgres"), "-c", statement]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        command: list[str | Path] = [
+            self.binaries / "psql",
+            "-qAtX",
+            "-d",
+            self.url("postgres"),
+            "-c",
+            statement,
+        ]
+        done = run(command, check=go_on, timeout_s=ASK_TIMEOUT_S)
         if done.returncode != 0:
             raise LocalServerError(done.stderr.strip())
         return done.stdout.strip()
@@ -147,7 +170,7 @@ class LocalPostgres:
             name = hashlib.sha256(str(home).encode()).hexdigest()[:16]
             self._socket_folder = Path(tempfile.gettempdir()) / f"transactions-{name}"
 
-    def _initialise(self) -> None:
+    def _initialise(self, check: Check) -> None:
         partial = self._data.with_name("data.partial")
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(self._data, ignore_errors=True)
@@ -161,11 +184,15 @@ class LocalPostgres:
             user=self._user,
             environment={},
         )
-        if child.wait() != 0:
+        with killed_on_error(child):
+            while child.poll() is None:
+                check()
+                time.sleep(POLL_S)
+        if child.returncode != 0:
             raise LocalServerError(f"initdb failed: {last_line(self._log)} (all of it in {self._log})")
         partial.rename(self._data)
 
-    def _run(self) -> None:
+    def _run(self, check: Check) -> None:
         self._socket_folder.mkdir(mode=0o700, exist_ok=True)
         self._give(self._socket_folder)
         settings = {
@@ -184,12 +211,11 @@ class LocalPostgres:
                 environment={},
             )
             try:
-                wait_until(self._is_ready, self._child, self._log, "PostgreSQL")
+                wait_until(self._is_ready, self._child, self._log, "PostgreSQL", check)
             except LocalServerError:
                 # Backends of a killed server hold its shared memory until they notice.
-                if "shared memory" not in self._log.read_text(errors="replace")[-2000:]:
-                    raise
-                if time.monotonic() > deadline:
+                shared = "shared memory" in self._log.read_text(errors="replace")[-2000:]
+                if not shared or self._child.poll() is None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
             else:

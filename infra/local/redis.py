@@ -16,12 +16,22 @@ import tempfile
 from pathlib import Path
 
 from infra.local.debian import library_path, unpacked
-from infra.local.process import FolderLock, spawn, stop, stop_orphan, wait_until
+from infra.local.process import (
+    STOP_TIMEOUT_S,
+    Check,
+    FolderLock,
+    go_on,
+    spawn,
+    stop_child,
+    stop_orphan,
+    wait_until,
+)
 
 SOCKET_PATH_MAX = 100
 PROGRAM = "usr/bin/redis-server"
 PACKAGES = {"redis-server", "redis-tools"}
 """The program is in the second; the first has its name."""
+SHUTDOWN = (signal.SIGTERM,)
 
 
 class LocalRedis:
@@ -46,27 +56,31 @@ class LocalRedis:
             return f"redis://127.0.0.1:{self._substitute_port}/0"
         return f"unix://{self._socket}?db=0"
 
-    def start(self) -> None:
-        """Start and wait until it answers; raises LocalServerError."""
+    def start(self, check: Check = go_on) -> None:
+        """Start and wait until it answers; raises LocalServerError, and whatever `check` does."""
         self._lock.acquire()
         try:
-            stop_orphan(self._pid_file, self.folder, signal.SIGTERM)
+            stop_orphan(self._pid_file, self.folder, SHUTDOWN, check)
             self._socket.unlink(missing_ok=True)
-            command, environment = self._command()
+            command, environment = self._command(check)
             self._child = spawn(command, folder=self.folder, log=self._log, user=None, environment=environment)
             self._pid_file.write_text(str(self._child.pid))
-            wait_until(self._is_ready, self._child, self._log, "Redis")
+            wait_until(self._is_ready, self._child, self._log, "Redis", check)
         except BaseException:
-            self._lock.release()
+            self.stop()
             raise
 
-    def stop(self) -> None:
-        """Orderly: what was acknowledged is on disk."""
-        child = self._child
-        if child is not None and child.poll() is None:
-            stop(child.pid, signal.SIGTERM, lambda: child.poll() is None)
-        self._child = None
-        self._pid_file.unlink(missing_ok=True)
+    @property
+    def alive(self) -> bool:
+        """Whether the server we started has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Orderly: what was acknowledged is on disk; killed after `timeout_s`. Safe in a signal handler, and twice."""
+        if self._child is not None:
+            stop_child(self._child, SHUTDOWN, timeout_s)
+            self._child = None
+            self._pid_file.unlink(missing_ok=True)
         self._lock.release()
 
     def kill(self) -> None:
@@ -93,13 +107,13 @@ class LocalRedis:
             except OSError:
                 return False
 
-    def _command(self) -> tuple[list[str | Path], dict[str, str]]:
+    def _command(self, check: Check) -> tuple[list[str | Path], dict[str, str]]:
         options = ["--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"]
         options += ["--dir", str(self.folder), "--appendonly", "yes", "--save", "", "--daemonize", "no"]
         installed = shutil.which("redis-server")
         if installed:
             return [installed, *options], {}
-        package = unpacked(PROGRAM, PACKAGES, self.folder / "package")
+        package = unpacked(PROGRAM, PACKAGES, self.folder / "package", check)
         if package:
             return [package / PROGRAM, *options], {"LD_LIBRARY_PATH": library_path(package)}
         print(

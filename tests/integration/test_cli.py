@@ -14,6 +14,7 @@ import time
 import httpx
 import pytest
 
+from cli.main import main
 from tests.support.service import COMMAND, PASSWORD, ROOT, ServiceProcess, free_port
 
 
@@ -140,13 +141,66 @@ def test_serve_refuses_a_schema_that_is_not_the_newest(empty_database_url, redis
     assert service.run("migrate", "status").returncode == 0
 
 
-def test_a_port_that_is_taken_is_status_1_and_one_line(service, database_url, redis_url, tmp_path):
-    other = ServiceProcess(
-        tmp_path, database_url, redis_url, HTTP_SERVER_ADDRESS=f"127.0.0.1:{service.http_port}"
+@pytest.fixture
+def served(database_url, redis_url, tmp_path, monkeypatch):
+    """Runs `transactions serve` in this process, for what keeps it from serving; gives its exit status."""
+    service = ServiceProcess(tmp_path, database_url, redis_url)
+
+    def serve(*options: str, **environment: str) -> int:
+        for name, value in {**service.environment, **environment}.items():
+            monkeypatch.setenv(name, value)
+        return main(["serve", *options])
+
+    return serve
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_port_that_is_taken_is_status_1_and_one_line(served, service, capsys, protocol):
+    name, port = f"{protocol.upper()}_SERVER_ADDRESS", getattr(service, f"{protocol}_port")
+    assert served(**{name: f"127.0.0.1:{port}"}) == 1
+    assert (
+        capsys.readouterr().err
+        == f"error: {name}: can not listen on 127.0.0.1:{port}: Address already in use\n"
     )
-    done = other.run("serve")
-    assert done.returncode == 1
-    assert re.search(r"^error: .*ddress", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://127.0.0.1:1/x"),
+        ("DATABASE_URL", "postgresql://u:hush@no-such-host.invalid/x"),
+        ("DATABASE_URL", "postgresql:///x?host=/no/such/folder"),
+        ("HTTP_SERVER_ADDRESS", "no-such-host.invalid:8080"),
+        ("GRPC_SERVER_ADDRESS", "192.0.2.1:9090"),
+    ],
+)
+def test_what_can_not_be_reached_is_status_1_and_one_line(served, capsys, name, value):
+    assert served(**{name: value}) == 1
+    errors = capsys.readouterr().err
+    assert re.fullmatch(rf"error: {name}: .+\n", errors)
+    assert "hush" not in errors
+
+
+@pytest.mark.parametrize(("part", "wrong"), [("db=0", "db=99")])
+def test_a_redis_that_does_not_let_us_in_is_one_line(served, redis_url, capsys, part, wrong):
+    assert served(REDIS_URL=redis_url.replace(part, wrong)) == 1
+    errors = capsys.readouterr().err
+    assert re.fullmatch(r"error: REDIS_URL: .+\n", errors)
+    assert "hush" not in errors
+
+
+def test_a_redis_that_is_away_is_told_and_does_not_keep_it_from_starting(database_url, tmp_path):
+    service = ServiceProcess(tmp_path, database_url, "redis://:hush@127.0.0.1:1/0").start()
+    assert service.stop() == 0
+    assert re.search(r"^.* WARNING cli.wiring: REDIS_URL: ", service.log.read_text(), re.MULTILINE)
+    assert "hush" not in service.log.read_text()
+
+
+@pytest.mark.parametrize("workers", ["0", "2", "many"])
+def test_more_than_one_worker_is_refused_before_anything_starts(served, tmp_path, capsys, workers):
+    assert served("--embedded", WORKERS=workers, DATABASE_URL="", REDIS_URL="") == 2
+    assert re.fullmatch(r"error: WORKERS: must be 1.*\n", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_roles_are_granted_and_revoked(service):
@@ -208,7 +262,7 @@ def test_sigusr1_prints_the_supervision_tree(database_url, redis_url, tmp_path):
     while "lane 1" not in service.log.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert "service (rest_for_one)" in service.log.read_text()
+    assert "service (one_for_one)" in service.log.read_text()
     assert service.stop() == 0
 
 

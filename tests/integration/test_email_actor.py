@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import trio
 
-from actors.supervisor import ChildSpec, RestartIntensity, Supervisor
+from actors.restarts import RestartIntensity
+from actors.supervisor import ChildSpec, Supervisor
 from persistence.mail_queue import MailQueue, QueueCounts
 from persistence.redis import open_redis
 from tests.support.mail import FAST, LATER, NEVER, Recorder, UnsteadyQueue, actor, running, stopped_after, until

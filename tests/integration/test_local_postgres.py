@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.local.launcher import open_embedded
+from infra.local.launcher import EmbeddedServers
 from infra.local.postgres import LocalPostgres
 from infra.local.process import LocalServerError
 from infra.local.redis import LocalRedis
@@ -131,11 +131,13 @@ def test_redis_keeps_what_it_was_told_over_a_kill(tmp_path):
 
 
 def test_a_second_service_on_one_var_gets_one_clear_line(folder):
-    with open_embedded(folder, postgres=True, redis=True) as embedded:
+    with EmbeddedServers(folder) as embedded:
+        database_url = embedded.start_postgres()
         line = f"another service runs on {folder}.*process {os.getpid()}"
-        with pytest.raises(LocalServerError, match=line), open_embedded(folder, postgres=True, redis=True):
+        with pytest.raises(LocalServerError, match=line), EmbeddedServers(folder):
             pass
-        with psycopg.connect(embedded.database_url) as connection:
+        with psycopg.connect(database_url) as connection:
             assert connection.execute("select 1").fetchone() == (1,)
-    with open_embedded(folder, postgres=True, redis=False) as embedded:
-        assert embedded.redis_url is None
+    with EmbeddedServers(folder) as embedded:
+        embedded.start_postgres()
+    assert not LocalPostgres(folder / "postgres").running

@@ -6,7 +6,8 @@ import pytest
 import trio
 
 from actors.outbox_relay import OutboxRelay, Wake
-from actors.supervisor import ChildSpec, RestartIntensity, Supervisor
+from actors.restarts import RestartIntensity
+from actors.supervisor import ChildSpec, Supervisor
 from infra.local.postgres import LocalPostgres
 from migrations import run as migrations
 from persistence import mail_queue, outbox

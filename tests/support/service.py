@@ -31,7 +31,10 @@ def free_port() -> int:
 
 
 class ServiceProcess:
-    """`transactions serve` on one database and one Redis, with mail as files under `var_dir`."""
+    """`transactions serve` on one database and one Redis, with mail as files under `var_dir`.
+
+    Without URLs, `""` each, it has embedded ones of its own.
+    """
 
     def __init__(self, var_dir: Path, database_url: str, redis_url: str, **environment: str) -> None:
         self.var_dir = var_dir
@@ -55,19 +58,24 @@ class ServiceProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[httpx.Client] = []
 
-    def start(self) -> ServiceProcess:
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start it, and do not wait until it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "serve"],
+                [*COMMAND, "serve", *([] if self.database_url else ["--embedded"])],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
+        return self.process
+
+    def start(self) -> ServiceProcess:
+        process = self.spawn()
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
+            if process.poll() is not None:
                 raise AssertionError(f"the service ended at once:\n{self.log.read_text()}")
             try:
                 if httpx.get(f"{self.http}/readyz").status_code == 200:

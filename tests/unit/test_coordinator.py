@@ -10,7 +10,7 @@ import trio.testing
 
 from actors.coordinator import Coordinator
 from actors.registry import AccountRegistry
-from actors.supervisor import RestartIntensity, RestartIntensityExceeded
+from actors.restarts import RestartIntensity, RestartIntensityExceeded
 from domain.errors import Code, DeadlineExceeded, Overloaded, Unavailable
 from domain.ledger import Bundle, Order, Refused
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import trio
 import trio.testing
 
+from actors.restarts import Backoff, RestartIntensity, RestartIntensityExceeded
 from actors.supervisor import (
     ChildSpec,
     Restart,
-    RestartIntensity,
-    RestartIntensityExceeded,
     Strategy,
     Supervisor,
     print_tree,
@@ -191,3 +192,161 @@ async def test_the_tree_can_be_printed(children, nursery, autojump_clock):
         "  b (restarts 0)",
     ]
     outer.stop()
+
+
+async def hanging(*, task_status) -> None:
+    """A child whose start never comes to its end."""
+    await trio.sleep_forever()
+
+
+async def test_stop_cuts_a_start_short_and_starts_nobody_else(children, log, autojump_clock):
+    supervisor = Supervisor("s", [children[0].spec(), ChildSpec("slow", hanging), children[1].spec()])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.run)
+        await settle()
+        supervisor.stop()
+    assert log == ["a starts", "a cancelled"]
+
+
+async def test_stop_cuts_a_restart_short(children, log, nursery, autojump_clock):
+    starts = 0
+
+    async def slow_again(*, task_status) -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            task_status.started()
+            await trio.sleep(1)
+            raise RuntimeError
+        await trio.sleep_forever()
+
+    supervisor = Supervisor("s", [children[0].spec(), ChildSpec("slow", slow_again)])
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(supervisor.run)
+            await trio.sleep(2)
+            assert starts == 2
+            supervisor.stop()
+    assert log == ["a starts", "a cancelled"]
+
+
+async def test_stop_before_the_start_is_not_forgotten(children, log, autojump_clock):
+    supervisor = Supervisor("s", [child.spec() for child in children])
+    supervisor.stop()
+    with trio.fail_after(1):
+        await supervisor.run()
+    assert log == []
+
+
+async def test_a_child_that_cries_out_while_it_is_stopped_is_not_restarted_twice(log, nursery, autojump_clock):
+    starts = 0
+
+    async def loud(*, task_status) -> None:
+        nonlocal starts
+        starts += 1
+        task_status.started()
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise RuntimeError
+
+    first = Child("a", log)
+    supervisor = Supervisor("s", [first.spec(), ChildSpec("loud", loud)], strategy=Strategy.REST_FOR_ONE)
+    await nursery.start(supervisor.run)
+    first.order("crashes")
+    await settle()
+    assert starts == 2
+    assert [child.restarts for child in supervisor.statistics().children] == [1, 1]
+    supervisor.stop()
+
+
+async def test_two_that_crash_at_once_are_restarted_once_each(children, log, nursery, autojump_clock):
+    supervisor = Supervisor("s", [child.spec() for child in children], strategy=Strategy.REST_FOR_ONE)
+    await nursery.start(supervisor.run)
+    children[0].order("crashes")
+    children[1].order("crashes")
+    await settle()
+    assert [log.count(f"{name} starts") for name in "abc"] == [2, 2, 2]
+    supervisor.stop()
+
+
+async def test_a_child_that_can_not_be_restarted_counts_every_try(children, log, autojump_clock):
+    starts = 0
+
+    async def broken_again(*, task_status) -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            task_status.started()
+        raise RuntimeError("no")
+
+    supervisor = Supervisor(
+        "s", [children[0].spec(), ChildSpec("b", broken_again)], intensity=RestartIntensity(3, 5)
+    )
+    with pytest.raises(RestartIntensityExceeded):
+        await supervisor.run()
+    assert starts == 4
+    assert log == ["a starts", "a cancelled"]
+
+
+async def test_backoff_pauses_longer_and_longer_and_never_gives_up(children, log, nursery, autojump_clock):
+    began: list[float] = []
+
+    async def broken(*, task_status) -> None:
+        began.append(trio.current_time())
+        if len(began) % 2:
+            task_status.started()
+        raise RuntimeError
+
+    supervisor = Supervisor("s", [ChildSpec("b", broken), children[0].spec()], backoff=Backoff(1.0, 8.0))
+    await nursery.start(supervisor.run)
+    await trio.sleep(100)
+    pauses = [round(later - earlier, 3) for earlier, later in itertools.pairwise(began)]
+    assert pauses[:4] == [1, 2, 4, 8]
+    assert set(pauses[4:]) == {8}
+    children[0].order("crashes")
+    await trio.sleep(1.5)
+    assert log == ["a starts", "a crashes", "a starts"]
+    supervisor.stop()
+
+
+async def test_backoff_begins_anew_after_a_good_while(nursery, autojump_clock):
+    began: list[float] = []
+
+    async def crashes_late(*, task_status) -> None:
+        began.append(trio.current_time())
+        task_status.started()
+        await trio.sleep(10)
+        raise RuntimeError
+
+    supervisor = Supervisor("s", [ChildSpec("b", crashes_late)], backoff=Backoff(1.0, 8.0))
+    await nursery.start(supervisor.run)
+    await trio.sleep(40)
+    assert [round(later - earlier, 3) for earlier, later in itertools.pairwise(began)] == [11] * 3
+    supervisor.stop()
+
+
+async def test_stop_does_not_wait_for_a_pause(children, log, nursery, autojump_clock):
+    child = children[0]
+    supervisor = Supervisor("s", [child.spec(stop=lambda: log.append("asked"))], backoff=Backoff(60, 60))
+    with trio.fail_after(5):
+        async with trio.open_nursery() as inner:
+            await inner.start(supervisor.run)
+            child.order("crashes")
+            await settle()
+            assert not supervisor.statistics().children[0].running
+            supervisor.stop()
+    assert log == ["a starts", "a crashes"]
+
+
+async def test_a_parent_cuts_off_all_of_a_child_supervisor_at_its_time(children, log, nursery, autojump_clock):
+    stubborn = [child.spec(stop=lambda: None, shutdown_s=5) for child in children]
+    outer = Supervisor("outer", [Supervisor("inner", stubborn).spec(shutdown_s=5)])
+    await nursery.start(outer.run)
+    began = trio.current_time()
+    outer.stop()
+    await outer.stopping.wait()
+    while outer.statistics().running:
+        await trio.sleep(0.1)
+    assert trio.current_time() - began == pytest.approx(5, abs=0.2)
+    assert sorted(log[3:]) == ["a cancelled", "b cancelled", "c cancelled"]

@@ -13,5 +13,5 @@ def tls_context(certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key, password="")  # an encrypted key is an error, and not a question
     return context
