@@ -14,7 +14,6 @@ import time
 import httpx
 import pytest
 
-from cli.main import main
 from tests.support.service import COMMAND, PASSWORD, ROOT, ServiceProcess, free_port
 
 
@@ -142,26 +141,30 @@ def test_serve_refuses_a_schema_that_is_not_the_newest(empty_database_url, redis
 
 
 @pytest.fixture
-def served(database_url, redis_url, tmp_path, monkeypatch):
-    """Runs `transactions serve` in this process, for what keeps it from serving; gives its exit status."""
+def served(database_url, redis_url, tmp_path):
+    """Runs `transactions serve` with what keeps it from serving; gives its exit status and what it says of it."""
     service = ServiceProcess(tmp_path, database_url, redis_url)
 
-    def serve(*options: str, **environment: str) -> int:
-        for name, value in {**service.environment, **environment}.items():
-            monkeypatch.setenv(name, value)
-        return main(["serve", *options])
+    def serve(*options: str, **environment: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [*COMMAND, "serve", *options],
+            cwd=ROOT,
+            env={**service.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        return done.returncode, done.stderr
 
     return serve
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_a_port_that_is_taken_is_status_1_and_one_line(served, service, capsys, protocol):
+def test_a_port_that_is_taken_is_status_1_and_one_line(served, service, protocol):
     name, port = f"{protocol.upper()}_SERVER_ADDRESS", getattr(service, f"{protocol}_port")
-    assert served(**{name: f"127.0.0.1:{port}"}) == 1
-    assert (
-        capsys.readouterr().err
-        == f"error: {name}: can not listen on 127.0.0.1:{port}: Address already in use\n"
-    )
+    told = f"error: {name}: can not listen on 127.0.0.1:{port}: Address already in use\n"
+    assert served(**{name: f"127.0.0.1:{port}"}) == (1, told)
 
 
 @pytest.mark.parametrize(
@@ -174,17 +177,17 @@ def test_a_port_that_is_taken_is_status_1_and_one_line(served, service, capsys, 
         ("GRPC_SERVER_ADDRESS", "192.0.2.1:9090"),
     ],
 )
-def test_what_can_not_be_reached_is_status_1_and_one_line(served, capsys, name, value):
-    assert served(**{name: value}) == 1
-    errors = capsys.readouterr().err
+def test_what_can_not_be_reached_is_status_1_and_one_line(served, name, value):
+    status, errors = served(**{name: value})
+    assert status == 1
     assert re.fullmatch(rf"error: {name}: .+\n", errors)
     assert "hush" not in errors
 
 
-@pytest.mark.parametrize(("part", "wrong"), [("db=0", "db=99")])
-def test_a_redis_that_does_not_let_us_in_is_one_line(served, redis_url, capsys, part, wrong):
-    assert served(REDIS_URL=redis_url.replace(part, wrong)) == 1
-    errors = capsys.readouterr().err
+@pytest.mark.parametrize(("part", "wrong"), [("db=0", "db=99"), ("unix://", "unix://nobody:hush@")])
+def test_a_redis_that_does_not_let_us_in_is_one_line(served, redis_url, part, wrong):
+    status, errors = served(REDIS_URL=redis_url.replace(part, wrong))
+    assert status == 1
     assert re.fullmatch(r"error: REDIS_URL: .+\n", errors)
     assert "hush" not in errors
 
@@ -197,9 +200,10 @@ def test_a_redis_that_is_away_is_told_and_does_not_keep_it_from_starting(databas
 
 
 @pytest.mark.parametrize("workers", ["0", "2", "many"])
-def test_more_than_one_worker_is_refused_before_anything_starts(served, tmp_path, capsys, workers):
-    assert served("--embedded", WORKERS=workers, DATABASE_URL="", REDIS_URL="") == 2
-    assert re.fullmatch(r"error: WORKERS: must be 1.*\n", capsys.readouterr().err)
+def test_more_than_one_worker_is_refused_before_anything_starts(served, tmp_path, workers):
+    status, errors = served("--embedded", WORKERS=workers, DATABASE_URL="", REDIS_URL="")
+    assert status == 2
+    assert re.fullmatch(r"error: WORKERS: must be 1.*\n", errors)
     assert list(tmp_path.iterdir()) == []
 
 
