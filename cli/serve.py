@@ -25,7 +25,7 @@ from infra.local.terminal import own_terminal_signals
 from migrations import newest_version
 from persistence.schema import schema_version
 from transport.grpc.limits import GrpcLimits
-from transport.http.connection import HttpLimits
+from transport.http.limits import HttpLimits
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,10 @@ from transport.asgi import App
 from transport.docs import pages as docs
 from transport.gateway.gateway import Gateway
 from transport.http import problems, routes
-from transport.http.connection import HttpConnection, HttpLimits
+from transport.http.connection import HttpConnection
 from transport.http.endpoint import UsernameConverter
 from transport.http.hygiene import security_headers, with_cors
+from transport.http.limits import HttpLimits
 from transport.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -58,11 +59,10 @@ def create_app(
 class _Config(Config):
     """Hypercorn's, with what every answer carries."""
 
-    def __init__(self, public_url: str, limits: HttpLimits) -> None:
+    def __init__(self, public_url: str) -> None:
         super().__init__()
         self.accesslog = None
         self.errorlog = logging.getLogger("hypercorn")
-        self.h11_max_incomplete_size = limits.head_max_bytes
         self.keep_alive_max_requests = math.inf  # type: ignore[assignment]
         self._always = security_headers(public_url)
 
@@ -88,7 +88,7 @@ class HttpServer:
         self._grace_s = grace_s
         self._drain = drain
         self._limits = limits or HttpLimits()
-        self._config = _Config(public_url, self._limits)
+        self._config = _Config(public_url)
         self._connections: set[HttpConnection] = set()
         self._stop = trio.Event()
         self.port = 0
