@@ -24,8 +24,7 @@ from infra.local.process import LocalServerError
 from infra.local.terminal import own_terminal_signals
 from migrations import newest_version
 from persistence.schema import schema_version
-from transport.grpc.limits import GrpcLimits
-from transport.http.limits import HttpLimits
+from transport.admission import AdmissionLimits
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +65,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _allow_connections() -> None:
-    # Two servers' connections, those on their way out, and files of our own.
+    # Connections, as many on their way out, and files of our own.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * (HttpLimits().connections_max + GrpcLimits().connections_max) + FILES_OF_OURS
+    wanted = 2 * AdmissionLimits().connections_max + FILES_OF_OURS
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

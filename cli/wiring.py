@@ -42,6 +42,7 @@ from persistence.pool import Pool, open_pool
 from persistence.rate_limits import RateLimits
 from persistence.redis import Redis, open_redis
 from persistence.revoked_sessions import RevokedSessions
+from transport.admission import Admission
 from transport.gateway.gateway import Gateway
 from transport.gateway.routes import routes_of, services_named
 from transport.grpc import identity as grpc_identity
@@ -120,13 +121,15 @@ async def open_service(settings: Settings, *, database_url: str, redis_url: str)
             settings.trusted_proxies,
         )
         metrics = Metrics(lambda: root.statistics())
-        grpc, health, gateway = _grpc(service, metrics, settings)
+        admission = Admission()
+        grpc, health, gateway = _grpc(service, metrics, settings, admission)
         http = HttpServer(
             create_app(service, metrics, gateway, allowed_origins=settings.allowed_origins),
             settings.http_server_address,
             grace_s=settings.shutdown_grace_s * 0.4,
             drain=gateway.drain,
             public_url=settings.public_url,
+            admission=admission,
         )
         root = Supervisor(
             "service",
@@ -234,7 +237,9 @@ def _mail(settings: Settings, pool: Pool, redis: Redis) -> tuple[OutboxRelay, Su
     return relay, supervisor
 
 
-def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcServer, Health, Gateway]:
+def _grpc(
+    service: Service, metrics: Metrics, settings: Settings, admission: Admission
+) -> tuple[GrpcServer, Health, Gateway]:
     ours = [grpc_identity.Identity(service).service, grpc_ledger.Ledger(service).service]
     names = [each.name for each in ours]
     health = Health(names)
@@ -242,7 +247,9 @@ def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcS
     others = [health.service, ReflectionV1(listed).service, ReflectionV1Alpha(listed).service]
     methods = methods_of(ours, ruled=True) | methods_of(others, ruled=False)
     pipeline = Pipeline(interceptors(service, metrics, methods.values()))
-    server = GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline, tls=settings.grpc_tls)
+    server = GrpcServer(
+        methods, settings.grpc_server_address, pipeline=pipeline, tls=settings.grpc_tls, admission=admission
+    )
     return server, health, Gateway(routes_of(services_named(names), methods), pipeline)
 
 

@@ -18,6 +18,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from hyperframe.frame import DataFrame, ExtensionFrame, Frame, GoAwayFrame, PriorityFrame
 
 from domain.errors import InvalidArgument
+from transport.admission import Admission, AdmissionLimits
 from transport.grpc.framing import PREFIX, frame
 from transport.grpc.limits import GrpcLimits
 from transport.grpc.methods import methods_of
@@ -36,8 +37,8 @@ LIMITS = GrpcLimits(
     streams_max=20,
     held_max_bytes=40_000,
     request_s=0.5,
-    connections_max=10,
 )
+PLACES = 10
 
 
 class Echo:
@@ -226,7 +227,9 @@ class Bench:
 @pytest.fixture
 async def bench(nursery):
     echo = Echo()
-    server = GrpcServer(methods_of([echo.service()], ruled=False), "127.0.0.1:0", limits=LIMITS)
+    admission = Admission(AdmissionLimits(connections_max=PLACES))
+    methods = methods_of([echo.service()], ruled=False)
+    server = GrpcServer(methods, "127.0.0.1:0", limits=LIMITS, admission=admission)
     await nursery.start(server.run)
     yield Bench(server, echo)
     nursery.cancel_scope.cancel()
@@ -454,11 +457,11 @@ async def test_a_newcomer_takes_the_place_of_the_idlest(bench):
     async with bench.client() as first:
         assert (await first.trailers(await first.call("say")))["grpc-status"] == "0"
         async with AsyncExitStack() as stack:
-            for _ in range(LIMITS.connections_max):
+            for _ in range(PLACES):
                 client = await stack.enter_async_context(bench.client())
                 assert (await client.trailers(await client.call("say")))["grpc-status"] == "0"
             await first.until_closed()
-            assert bench.server.statistics().connections == LIMITS.connections_max
+            assert bench.server.statistics().connections == PLACES
 
 
 async def test_streams_flow_both_ways(bench):

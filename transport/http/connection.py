@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 import trio
@@ -25,6 +26,8 @@ from transport.http.limits import HttpLimits
 from transport.http.protocol import Http1
 
 RECEIVE_BYTES = 16 * 1024
+HELD_MAX_BYTES = 512 * 1024
+"""What a request may hold of us at most: its body, or what of it is not read yet."""
 PROBES = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 """Seconds of silence before TCP asks, seconds between questions, and how many of them are left unanswered."""
 
@@ -46,39 +49,42 @@ class HttpConnection:
         self._context = context
         self._limits = limits
         self._reading = trio.CancelScope(deadline=trio.current_time() + limits.keep_alive_s)
+        self._life = trio.CancelScope()
         self._over = False
+        self._received = 0
+        self.holds: Callable[[int], None] = lambda _: None
+        self.peer = _peer_name(stream)
         self.is_idle = True
         self.active_at = trio.current_time()
 
     async def run(self) -> None:
         """Serve."""
-        ours = self._stream.socket
         try:
-            client = parse_socket_addr(ours.family, ours.getpeername())
-            server = parse_socket_addr(ours.family, ours.getsockname())
-            async with Tasks() as group:
-                self._protocol = Http1(
-                    self._app,
-                    self._config,
-                    self._context,
-                    group,
-                    ConnectionState({}),
-                    False,
-                    client,
-                    server,
-                    self._send,
-                )
-                self._protocol.limited(self._limits, self._stream_began)
-                await self._read_all()
-                await self._protocol.handle(Closed())
+            with self._life:
+                await self._serve()
         except OSError:  # it was gone before it had a name
             return
         finally:
             await trio.aclose_forcefully(self._stream)
 
-    def end(self) -> None:
-        """Read no more: an idle connection ends at once."""
+    def read_no_more(self) -> None:
+        """Finish what is being answered: an idle connection ends at once."""
         self._reading.cancel()
+
+    def end(self) -> None:
+        """End at once."""
+        self._life.cancel()
+
+    async def _serve(self) -> None:
+        ours, config, context = self._stream.socket, self._config, self._context
+        client = parse_socket_addr(ours.family, ours.getpeername())
+        server = parse_socket_addr(ours.family, ours.getsockname())
+        async with Tasks() as group:
+            state = ConnectionState({})
+            self._protocol = Http1(self._app, config, context, group, state, False, client, server, self._send)
+            self._protocol.limited(self._limits, self._stream_began)
+            await self._read_all()
+            await self._protocol.handle(Closed())
 
     async def _read_all(self) -> None:
         with self._reading:
@@ -99,6 +105,8 @@ class HttpConnection:
             if self._over and data:
                 continue
             self._begin()
+            self._received = min(self._received + len(data), HELD_MAX_BYTES)
+            self.holds(self._received)
             await self._protocol.handle(RawData(bytes(data)))
             if not data:
                 return
@@ -116,6 +124,8 @@ class HttpConnection:
             case Updated(idle=True):
                 self.is_idle = True
                 self.active_at = trio.current_time()
+                self._received = 0
+                self.holds(0)
                 self._reading.deadline = self.active_at + self._limits.keep_alive_s
             case Updated(idle=False):
                 self._begin()
@@ -123,7 +133,8 @@ class HttpConnection:
     def _begin(self) -> None:
         if self.is_idle:
             self.is_idle = False
-            self._reading.deadline = trio.current_time() + self._limits.request_s
+            self.active_at = trio.current_time()
+            self._reading.deadline = self.active_at + self._limits.request_s
 
     def _stream_began(self) -> None:
         # Whether a client that has nothing more to say is still there is now for TCP to find out.
@@ -133,9 +144,11 @@ class HttpConnection:
             self._stream.setsockopt(socket.IPPROTO_TCP, option, value)
 
     async def _sent(self, data: bytes) -> bool:
+        self.holds(self._received + len(data))
         with trio.move_on_after(self._limits.send_s):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._stream.send_all(data)
+                self.holds(self._received)
                 return True
         return False
 
@@ -148,3 +161,10 @@ class HttpConnection:
         self._reading.deadline = trio.current_time() + self._limits.linger_s
         with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._stream.send_eof()
+
+
+def _peer_name(stream: trio.SocketStream) -> str:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except (OSError, IndexError):
+        return ""

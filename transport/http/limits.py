@@ -20,4 +20,3 @@ class HttpLimits:
     headers_max: int = 100
     body_max_bytes: int = 64 * 1024
     body_s: float = 15.0
-    connections_max: int = 2_000
