@@ -11,23 +11,28 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Protocol
 
-log = logging.getLogger(__name__)
+import trio
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """Bounds of the process. After more than `crowd_min` connections, memory is given back when most have left."""
+    """Bounds of the process.
+
+    When `crowd_min` connections have ended within `tidy_s`, their memory is given back, and for `tidy_rounds` that of
+    those who come after them.
+    """
 
     connections_max: int = 500
     held_max_bytes: int = 16 * 1024 * 1024
-    crowd_min: int = 100
+    crowd_min: int = 50
+    tidy_s: float = 2.0
+    tidy_rounds: int = 5
 
 
 class Connection(Protocol):
@@ -62,7 +67,19 @@ class Admission:
         self._places: set[Place] = set()
         self._leaving = 0
         self._held = 0
-        self._most = 0
+        self._ended = 0
+
+    async def run(self) -> None:
+        """Give memory back after a crowd, until cancelled."""
+        rounds = 0
+        while True:
+            await trio.sleep(self._limits.tidy_s)
+            if self._ended >= self._limits.crowd_min:
+                rounds = self._limits.tidy_rounds
+            if rounds and self._ended:
+                rounds -= 1
+                give_back_memory()
+            self._ended = 0
 
     def enter(self, connection: Connection, address: str) -> Place | None:
         """A place for somebody new, if need be another's; None while too many of those are on their way out."""
@@ -72,7 +89,6 @@ class Admission:
         self._places.add(place)
         if len(self._places) > self._limits.connections_max:
             self._give_way(lambda each: each is not place, lambda each: 1)
-        self._most = max(self._most, len(self._places))
         return place
 
     def hold(self, place: Place, held_bytes: int) -> None:
@@ -90,10 +106,7 @@ class Admission:
             self._forget(place)
         else:
             self._leaving -= 1
-        now = len(self._places) + self._leaving
-        if self._most > self._limits.crowd_min and now < self._most / 4:
-            self._most = now
-            give_back_memory()
+        self._ended += 1
 
     def _give_way(self, may: Callable[[Place], bool], takes: Callable[[Place], int]) -> None:
         taken: Counter[str] = Counter()

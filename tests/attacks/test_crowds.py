@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection
 
-import h2.exceptions
 import h2.settings
 import pytest
 
 from proto.grpc.reflection.v1 import reflection_pb2
-from tests.attacks.health import answers, resident_bytes, unharmed
+from tests.attacks.health import answers, unharmed
 from tests.attacks.test_grpc_protocol import PREFACE, Attacker, frame, framed
 from tests.attacks.test_http_protocol import GET, POST
 from tests.support.service import ServiceProcess
+from transport.admission import AdmissionLimits
 
 TIMEOUT_S = 20
 REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
@@ -31,14 +32,17 @@ WINDOW_MAX = 2**31 - 1
 
 
 @contextmanager
-def crowd(port: int, size: int, attack: Callable[[socket.socket, int], None]) -> Iterator[list[socket.socket]]:
+def crowd(
+    port: int, size: int, attack: Callable[[socket.socket, int], None], *, source: str = "127.0.0.1"
+) -> Iterator[list[socket.socket]]:
     """So many connections, each of which has attacked; some may have been cut off meanwhile."""
     with ExitStack() as stack:
         opened = []
         for number in range(size):
-            opened.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)))
+            made = socket.create_connection(("127.0.0.1", port), TIMEOUT_S, (source, 0))
+            opened.append(stack.enter_context(made))
             with suppress(ConnectionError, TimeoutError):
-                attack(opened[-1], number)
+                attack(made, number)
         yield opened
 
 
@@ -108,10 +112,54 @@ def half_a_head(connection: socket.socket, number: int) -> None:
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_crowd_leaves_nothing_behind(service: ServiceProcess, attack, over, size):
-    port = service.http_port if over == "http" else service.grpc_port
-    before = resident_bytes(service)
-    with unharmed(service):
-        with crowd(port, size, attack):
-            print("peak", attack.__name__, (resident_bytes(service) - before) / 1e6)
+    with unharmed(service), crowd(port_of(service, over), size, attack):
+        answers(service)
+
+
+def a_byte(connection: socket.socket, number: int) -> None:
+    connection.sendall(b"G")
+
+
+def a_byte_of_a_preface(connection: socket.socket, number: int) -> None:
+    connection.sendall(PREFACE[:1])
+
+
+@pytest.mark.parametrize(
+    ("attack", "over"),
+    [(a_byte, "http"), (a_byte_of_a_preface, "grpc"), (endless_streams, "grpc")],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_a_crowd_from_elsewhere_takes_nothing_of_anybody_here(service: ServiceProcess, attack, over):
+    """Who was here before stays, with a stream that has no end, and somebody new gets in."""
+    crowded = 2 * AdmissionLimits().connections_max
+    with (
+        closing(HTTPConnection("127.0.0.1", service.http_port, timeout=TIMEOUT_S)) as here,
+        socket.create_connection(("127.0.0.1", service.grpc_port), timeout=TIMEOUT_S) as connection,
+    ):
+        assert status(here) == 200
+        here.auto_open = 0  # it would connect again
+        stream = Attacker(connection)
+        stream.h2.initiate_connection()
+        held = stream.begin(path=REFLECTION)
+        stream.flush()
+        with crowd(port_of(service, over), crowded, attack, source="127.0.0.2") as opened:
             answers(service)
-        print("after", attack.__name__, (resident_bytes(service) - before) / 1e6)
+            for each in opened:  # a byte now and then
+                with suppress(ConnectionError):
+                    each.sendall(b"E" if over == "http" else b"")
+            answers(service)
+            assert status(here) == 200
+            stream.h2.send_data(held, LARGE, end_stream=True)
+            stream.flush()
+            assert stream.trailers(held)["grpc-status"] == "0"
+
+
+def status(connection: HTTPConnection) -> int:
+    connection.request("GET", "/healthz")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def port_of(service: ServiceProcess, over: str) -> int:
+    return service.http_port if over == "http" else service.grpc_port

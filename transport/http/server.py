@@ -111,6 +111,7 @@ class HttpServer:
                     await trio.serve_listeners(self._handle, listeners, handler_nursery=connections)
 
                 accepting.start_soon(accept)
+                accepting.start_soon(self._admission.run)
                 self.listening.set()
                 task_status.started()
                 await self._stop.wait()
