@@ -135,8 +135,12 @@ class GrpcConnection:
         if not data:
             return False
         try:
-            for event in self._h2.receive_data(bytes(data)):
+            events, frames = self._h2.receive_data(bytes(data)), self._h2.incoming_buffer
+            for event in events:
                 self._dispatch(event)
+            if frames.taken > len(events):  # some were of no consequence: for streams that are no more
+                self._idle_frames.count(frames.taken - len(events))
+            frames.taken = 0
         except (h2.exceptions.ProtocolError, Flooded) as error:
             await self._give_up(error)
             return False

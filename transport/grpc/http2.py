@@ -52,13 +52,14 @@ class Http2(h2.connection.H2Connection):
 class Frames(FrameBuffer):
     """h2's, which would hold a frame of 16 MB before it finds it too large, and a block of headers of 1 MB.
 
-    `half_since` is when what is there of a frame, or of a block of headers, began to come.
+    `half_since` is when what is there of a frame, or of a block of headers, began to come; `taken` counts frames.
     """
 
     def __init__(self, head_max_bytes: int) -> None:
         super().__init__(server=True)
         self._head_max_bytes = head_max_bytes
         self.half_since: float | None = None
+        self.taken = 0
 
     @property
     def size(self) -> int:
@@ -72,6 +73,7 @@ class Frames(FrameBuffer):
             self._look_at_the_rest()
             raise
         self.half_since = None
+        self.taken += 1
         return frame
 
     def _look_at_the_rest(self) -> None:

@@ -44,11 +44,11 @@ class IdleFrames:
         self._count = 0
         self._since = trio.current_time()
 
-    def count(self) -> None:
-        """One more; raises Flooded when it is one too many."""
+    def count(self, number: int = 1) -> None:
+        """So many more; raises Flooded when it is one too many."""
         now = trio.current_time()
         if now - self._since > self._limits.idle_frames_period_s:
             self._count, self._since = 0, now
-        self._count += 1
+        self._count += number
         if self._count > self._limits.idle_frames_max:
             raise Flooded
