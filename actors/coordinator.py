@@ -13,7 +13,6 @@ until it has gone. Wherever all its accounts are free it can go, and every lease
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ import trio
 from actors.account import AccountActor, Transferring
 from actors.message import Listener, State
 from actors.registry import AccountRegistry
-from domain.errors import Code, DeadlineExceeded, Overloaded, Unavailable
+from domain.errors import Code, Overloaded, Unavailable
 from domain.ledger import Bundle, BundleOutcome, Order, Outcome
 
 
@@ -63,24 +62,20 @@ class Coordinator:
         self._closed = False
 
     @overload
-    async def ask(self, work: Order, *, deadline: float = math.inf) -> Outcome: ...
+    async def ask(self, work: Order) -> Outcome: ...
 
     @overload
-    async def ask(self, work: Bundle, *, deadline: float = math.inf) -> BundleOutcome: ...
+    async def ask(self, work: Bundle) -> BundleOutcome: ...
 
-    async def ask(self, work: Order | Bundle, *, deadline: float = math.inf) -> Outcome | BundleOutcome:
-        """Have an order or a bundle carried out, and wait for its outcome; `deadline` is on Trio's clock.
+    async def ask(self, work: Order | Bundle) -> Outcome | BundleOutcome:
+        """Have an order or a bundle carried out, and wait for its outcome.
 
-        Raises Overloaded, DeadlineExceeded, or Unavailable. After the last two the order may still have been
-        committed: only repeating it with the same idempotency key tells. A cancelled caller withdraws an
-        order that is in no batch yet.
+        Raises Overloaded or Unavailable; after the latter the order may still have been committed: only repeating
+        it with the same idempotency key tells. A caller that is cancelled, or whose time is up, withdraws an order
+        that is in no batch yet.
         """
         message = self._enter(work)
-        if deadline == math.inf:
-            return cast(Outcome | BundleOutcome, await message.reply(lambda: self._withdraw(message)))
-        with trio.move_on_at(deadline):
-            return cast(Outcome | BundleOutcome, await message.reply(lambda: self._withdraw(message)))
-        raise DeadlineExceeded
+        return cast(Outcome | BundleOutcome, await message.reply(lambda: self._withdraw(message)))
 
     def tell(self, order: Order, listener: Listener) -> Transferring:
         """Have an order carried out without waiting: `listener` is told the outcome, where it becomes known.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -136,10 +135,9 @@ class Ledger:
         account_id: int,
         amount: int,
         key: str | None = None,
-        deadline: float = math.inf,
     ) -> Outcome:
         """Money in, from the currency's settlement account; verified bankers only."""
-        return await self._move_bank_money(principal, Operation.DEPOSIT, account_id, amount, key, deadline)
+        return await self._move_bank_money(principal, Operation.DEPOSIT, account_id, amount, key)
 
     async def withdraw(
         self,
@@ -148,10 +146,9 @@ class Ledger:
         account_id: int,
         amount: int,
         key: str | None = None,
-        deadline: float = math.inf,
     ) -> Outcome:
         """Money out, to the currency's settlement account; verified bankers only."""
-        return await self._move_bank_money(principal, Operation.WITHDRAW, account_id, amount, key, deadline)
+        return await self._move_bank_money(principal, Operation.WITHDRAW, account_id, amount, key)
 
     async def _move_bank_money(
         self,
@@ -160,7 +157,6 @@ class Ledger:
         account_id: int,
         amount: int,
         key: str | None,
-        deadline: float,
     ) -> Outcome:
         scope = check(principal, operation)
         validation.check((("amount", validation.amount(amount)), key_problem(key)))
@@ -180,7 +176,7 @@ class Ledger:
             key=None if key is None else Key(principal.username, key),
             fingerprint=fingerprint(operation.value, account_id, amount) if key else b"",
         )
-        return await self._coordinator.ask(order, deadline=deadline)
+        return await self._coordinator.ask(order)
 
     async def get_transfer(self, principal: Principal, transfer_id: int) -> Transfer:
         """One transfer: for the owner of either side, or staff that may read it. Raises NotFound."""

@@ -8,7 +8,6 @@ changed since it was read.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -49,17 +48,17 @@ class Transfers:
         self._currencies = frozenset(currencies)
         self._verified = verified
 
-    async def create(self, principal: Principal, wanted: Wanted, *, deadline: float = math.inf) -> Outcome:
+    async def create(self, principal: Principal, wanted: Wanted) -> Outcome:
         """Move money out of an account of the caller's.
 
-        `deadline` is on Trio's clock. Raises InvalidArgument, PermissionDenied, Overloaded, Unavailable,
-        DeadlineExceeded; after the last two only the same key tells whether the money moved.
+        Raises InvalidArgument, PermissionDenied, Overloaded, Unavailable. After the last, and for a caller that
+        is cancelled, only the same key tells whether the money moved.
         """
         check(principal, Operation.CREATE_TRANSFER)
         order = self._order(principal.username, wanted)
         if not self._verified.is_known(principal.username):
             await self._verified.check(principal.username)
-        return await self._coordinator.ask(order, deadline=deadline)
+        return await self._coordinator.ask(order)
 
     async def batch(
         self, principal: Principal, wanted: Sequence[Wanted], *, key: str | None = None
@@ -91,7 +90,6 @@ class Transfers:
         wanted: Sequence[Wanted],
         *,
         key: str | None = None,
-        deadline: float = math.inf,
     ) -> BundleOutcome:
         """Make all of these transfers or none, in one commit. As `batch` and `create` otherwise."""
         check(principal, Operation.BATCH_TRANSFERS)
@@ -105,7 +103,7 @@ class Transfers:
                 problems += (within(position, field) for field in error.fields)
         validation.check((each.field, each.message) for each in problems)
         await self._verified.check(principal.username)
-        return await self._coordinator.ask(Bundle(tuple(orders)), deadline=deadline)
+        return await self._coordinator.ask(Bundle(tuple(orders)))
 
     async def open_flow(self, principal: Principal, ring: Callable[[], None]) -> Flow[Wanted, str]:
         """A flow of transfers for this caller, who is told by `ring` of outcomes. Raises PermissionDenied."""

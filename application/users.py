@@ -96,23 +96,17 @@ class Users:
         if password is not None:
             await self._throttle.password(username)
         password_hash = None if password is None else await self._passwords.hash(password)
+        ended: list[UUID] = []
         try:
             async with self._pool.transaction() as connection:
-                before = await users.lock_user(connection, username)
-                if before is None:
-                    raise NotFound("user")
-                if username != principal.username and not may_change(principal.scopes, before.roles):
-                    raise PermissionDenied("only an admin may change a member of the staff")
+                before = await _lock_to_change(connection, principal, username)
                 user = await users.update_user(connection, username, full_name=full_name, email=email)
                 if email is not None:
                     await self._address_given(connection, principal, client, before, user)
-                ended = (
-                    []
-                    if password_hash is None
-                    else await set_password(
+                if password_hash is not None:
+                    ended = await set_password(
                         connection, self._letters, user, password_hash, client, actor=principal.username
                     )
-                )
         except UniqueViolation as violation:
             raise taken(violation) from None
         self._verified.forget(username)
@@ -165,6 +159,15 @@ class Users:
         # or chooses an address that is taken uses up nothing of its owner's.
         await self._throttle.verification_to(user.email)
         await self._letters.ask_to_verify(connection, user)
+
+
+async def _lock_to_change(connection: Connection, principal: Principal, username: str) -> User:
+    user = await users.lock_user(connection, username)
+    if user is None:
+        raise NotFound("user")
+    if username != principal.username and not may_change(principal.scopes, user.roles):
+        raise PermissionDenied("only an admin may change a member of the staff")
+    return user
 
 
 async def set_password(

@@ -47,6 +47,8 @@ CODES = {
     "account_closed": (422, 400, grpc.StatusCode.FAILED_PRECONDITION),
     "account_frozen": (422, 400, grpc.StatusCode.FAILED_PRECONDITION),
     "idempotency_key_reused": (422, 400, grpc.StatusCode.FAILED_PRECONDITION),
+    "unavailable": (503, 503, grpc.StatusCode.UNAVAILABLE),
+    "deadline_exceeded": (504, 504, grpc.StatusCode.DEADLINE_EXCEEDED),
 }
 """The contract's table: status over v1, over the gateway (as grpc-gateway maps gRPC's), over gRPC."""
 CREATED = {"CreateUser", "CreateAccount", "Deposit", "Withdraw", "CreateTransfer"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import protovalidate
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -11,10 +9,9 @@ from protovalidate._gen.buf.validate import validate_pb as published
 
 from proto.buf.validate import validate_pb2
 from proto.transactions.v2 import identity_pb2, ledger_pb2
-from transport.grpc.rules import beyond_rules, compile_rules
+from transport.grpc.rules import compile_rules
 
 FIELD = descriptor_pb2.FieldDescriptorProto
-COST_S_MAX = 2e-6
 
 
 def rule(**rules) -> descriptor_pb2.FieldOptions:
@@ -152,16 +149,3 @@ def test_a_rule_of_a_later_protovalidate_is_refused_at_the_start(place):
     inner, _ = types_of(("value", FIELD.TYPE_STRING, FIELD.LABEL_REPEATED, options))
     with pytest.raises(ValueError, match="number 1000 not understood"):
         compile_rules(inner.DESCRIPTOR)
-
-
-def test_a_good_transfer_is_checked_in_next_to_no_time():
-    transfer = ledger_pb2.CreateTransferRequest(from_account_id=1, to_account_id=2, amount=3, currency="USD")
-    check = compile_rules(transfer.DESCRIPTOR, beyond_rules(("CAD", "EUR", "USD")))
-    assert check is not None
-    took_s = []
-    for _ in range(20):
-        began_at = time.thread_time()
-        for _ in range(1_000):
-            check(transfer)
-        took_s.append((time.thread_time() - began_at) / 1_000)
-    assert min(took_s) < COST_S_MAX

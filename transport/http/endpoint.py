@@ -20,7 +20,7 @@ from quart import Blueprint, Response, request
 from werkzeug.routing import BaseConverter
 
 from application.service import Service
-from domain.errors import ServiceError
+from domain.errors import DeadlineExceeded, ServiceError
 from domain.policy import PUBLIC, Operation, Principal
 from domain.users import Client
 from domain.validation import RESERVED_USERNAMES
@@ -83,11 +83,6 @@ class Asked:
         """The key it was sent with."""
         return request.headers.get("Idempotency-Key")
 
-    @property
-    def deadline(self) -> float:
-        """When to give up, on Trio's clock."""
-        return trio.current_time() + self._service.request_timeout_s
-
 
 class UsernameConverter(BaseConverter):
     """A segment of a path that is no word of our own, so that a resource's methods are its own alone."""
@@ -130,6 +125,11 @@ class Endpoints:
                     answered(response.status_code)
                 return response
 
+            async def in_time(answer: Awaitable[msgspec.Struct | Response | None]) -> Any:
+                with trio.move_on_after(service.request_timeout_s):
+                    return await answer
+                raise DeadlineExceeded
+
             async def carry_out(arguments: dict[str, Any]) -> Response:
                 principal = None
                 if not public:
@@ -138,7 +138,7 @@ class Endpoints:
                 if takes is not None:
                     raw: Any = await request.get_data()
                     arguments["body"] = schemas.decode(raw, takes) if raw or body_required else takes()
-                response = _response(await handler(asked, **arguments), status)
+                response = _response(await in_time(handler(asked, **arguments)), status)
                 if asked.replayed:
                     response.headers["Idempotency-Replayed"] = "true"
                 return response

@@ -88,7 +88,6 @@ def add_bank_money(endpoint: Endpoints) -> None:
             account_id=account_id,
             amount=body.amount,
             key=asked.idempotency_key,
-            deadline=asked.deadline,
         )
         return _moved(asked, outcome, into=True)
 
@@ -109,7 +108,6 @@ def add_bank_money(endpoint: Endpoints) -> None:
             account_id=account_id,
             amount=body.amount,
             key=asked.idempotency_key,
-            deadline=asked.deadline,
         )
         return _moved(asked, outcome, into=False)
 
@@ -140,7 +138,7 @@ def add_transfers(endpoint: Endpoints) -> None:
         wanted = Wanted(
             body.from_account_id, body.to_account_id, body.amount, body.currency, asked.idempotency_key
         )
-        outcome = await transfers.create(asked.principal, wanted, deadline=asked.deadline)
+        outcome = await transfers.create(asked.principal, wanted)
         asked.replayed = outcome.replayed
         if isinstance(outcome, Refused):
             return refusal(outcome.code)
