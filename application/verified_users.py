@@ -37,6 +37,8 @@ class VerifiedUsers:
             return
         changes = self._changes
         async with self._pool.connection() as connection:
+            if self.is_known(username):  # somebody asked while this one waited for a connection
+                return
             if not await users.is_verified(connection, username):
                 raise PermissionDenied("verify your email address first", Code.EMAIL_NOT_VERIFIED)
         if changes != self._changes:  # what was read may be from before somebody's change

@@ -19,22 +19,27 @@ from persistence.pool import open_pool
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("audit", help="check every ledger invariant; 1 when one is broken")
+    parser = commands.add_parser(
+        "audit",
+        help="check every ledger invariant; 1 when one is broken",
+        description="Checks every invariant of the ledger on one snapshot of the database, which may be busy "
+        "meanwhile. Exit status 1 names the first account that breaks a rule.",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Exit status 1 names the first thing that breaks a rule."""
+    """Exit status 1 names the first account that breaks a rule."""
     result = trio.run(audited, database_url(settings))
     if arguments.json:
         print(json.dumps({"clean": result.clean, **asdict(result)}))
     else:
         show(result, Console())
-    if not result.clean:
-        first = next(finding.broken_by for finding in result.findings if finding.broken_by)
-        print(f"error: {first}", file=sys.stderr)
-    return 0 if result.clean else 1
+    if (first := result.first_broken) is None:
+        return 0
+    print(f"error: {first.broken_by}", file=sys.stderr)
+    return 1
 
 
 async def audited(url: str) -> Audit:

@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 from cli import audit, mail, migrate, serve, settings, user
 from cli.hammer import command as hammer
@@ -34,9 +35,20 @@ def main(arguments: list[str] | None = None) -> int:
         leaves = list(_leaves(error))
         if not all(isinstance(leaf, EXPECTED) for leaf in leaves):
             raise
-        print(f"error: {leaves[0]}", file=sys.stderr)
+        first, *_ = str(leaves[0]).splitlines() or [type(leaves[0]).__name__]  # PostgreSQL quotes the statement
+        print(f"error: {first}", file=sys.stderr)
+        return FAILED
+    except (KeyboardInterrupt, EOFError):
+        print("error: interrupted", file=sys.stderr)
         return FAILED
     return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, where argparse prints all that would have been right before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_USAGE, f"error: {message} (see {self.prog} --help)\n")
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:
@@ -48,9 +60,7 @@ def _leaves(error: Exception) -> Iterator[Exception]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="transactions", description="A bank's transfer service: every account an actor."
-    )
+    parser = _Parser(prog="transactions", description="A bank's transfer service: every account an actor.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in (serve, migrate, user, hammer, audit, mail, smoke):
         module.add_parser(commands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import json
 import sys
 
 import trio
@@ -11,7 +12,7 @@ import trio
 from application.appointments import appoint, regrant
 from application.passwords import Passwords
 from cli.database import database_url
-from cli.settings import Settings
+from cli.settings import Settings, SettingsError
 from domain.errors import AlreadyExists, InvalidArgument, NotFound
 from domain.policy import Role
 from persistence.pool import open_pool
@@ -27,11 +28,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--email", help="create: the address, taken as verified (default NAME@localhost.localdomain)"
     )
     parser.add_argument("--full-name", help="create: default NAME")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """The password of a new user is asked for, or read as the first line of standard input."""
+    if arguments.action != "create" and (arguments.email or arguments.full_name):
+        raise SettingsError("--email, --full-name: go with create only")
     url = database_url(settings)
     try:
         if arguments.action == "create":
@@ -61,7 +65,7 @@ async def _create(arguments: argparse.Namespace, url: str, password: str) -> int
     except AlreadyExists as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 1
-    print(f"{arguments.name} created: {arguments.role}")
+    _tell(arguments, [arguments.role], f"{arguments.name} created: {arguments.role}")
     return 0
 
 
@@ -82,5 +86,9 @@ async def _change_role(arguments: argparse.Namespace, url: str) -> int:
     except NotFound:
         print(f"error: there is no user {arguments.name}", file=sys.stderr)
         return 1
-    print(f"{user.username}: {', '.join(user.roles) or 'no role'}")
+    _tell(arguments, list(user.roles), f"{user.username}: {', '.join(user.roles) or 'no role'}")
     return 0
+
+
+def _tell(arguments: argparse.Namespace, roles: list[str], line: str) -> None:
+    print(json.dumps({"username": arguments.name, "roles": roles}) if arguments.json else line)

@@ -1,4 +1,7 @@
-"""Moves a database's schema up or down. Synchronous: runs before the service starts, or on its own."""
+"""Moves a database's schema up or down. Synchronous: runs before the service starts, or on its own.
+
+Every function raises DatabaseFault where the database refuses, or cannot be reached.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy.engine import make_url
 
+from persistence.faults import DatabaseFault
 from persistence.tables import metadata
 
 
@@ -60,5 +65,9 @@ def _connected(database_url: str) -> Iterator[sa.Connection]:
     try:
         with engine.connect() as connection:
             yield connection
+    except sa.exc.DBAPIError as error:
+        raise DatabaseFault(str(error.orig)) from error
+    except CommandError as error:  # a version that is not ours, or none to take back
+        raise DatabaseFault(f"the schema can not be moved: {error}") from error
     finally:
         engine.dispose()

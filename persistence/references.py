@@ -22,21 +22,22 @@ class Reference:
     kept_by: str
 
 
-_LOCK: Final = "the lock on the account, held by the same transaction, and trigger accounts_undeletable"
+_ACCOUNTS: Final = "triggers transfers_both_entries and accounts_undeletable"
+_ENTRY: Final = "trigger entries_history, by its transfer's account"
 _SIDES: Final = "trigger transfers_both_entries"
 _USER: Final = "its writer, who knows the user; users are never deleted"
 
 UNENFORCED: Final = (
     Reference((security_events.c.username,), (users.c.username,), _USER),
     Reference((security_events.c.actor,), (users.c.username,), _USER),
-    Reference((transfers.c.from_account_id,), (accounts.c.id,), _LOCK),
-    Reference((transfers.c.to_account_id,), (accounts.c.id,), _LOCK),
+    Reference((transfers.c.from_account_id,), (accounts.c.id,), _ACCOUNTS),
+    Reference((transfers.c.to_account_id,), (accounts.c.id,), _ACCOUNTS),
     Reference(
         (transfers.c.from_account_id, transfers.c.from_seq), (entries.c.account_id, entries.c.seq), _SIDES
     ),
     Reference((transfers.c.to_account_id, transfers.c.to_seq), (entries.c.account_id, entries.c.seq), _SIDES),
     Reference((transfers.c.created_by,), (users.c.username,), _USER),
-    Reference((entries.c.account_id,), (accounts.c.id,), _LOCK),
+    Reference((entries.c.account_id,), (accounts.c.id,), _ENTRY),
     Reference((entries.c.transfer_id,), (transfers.c.id,), "trigger entries_history"),
     Reference((idempotency_records.c.username,), (users.c.username,), _USER),
     Reference(

@@ -24,11 +24,96 @@ def test_every_subcommand_has_help(command):
     assert done.stdout.startswith(f"usage: transactions {command}")
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["user", "create"], ["hammer", "--seconds", "0"]])
-def test_bad_usage_is_status_2(arguments):
-    done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("usage:")
+def outcome(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    command, env = [*COMMAND, *arguments], env | environment
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], status: int) -> None:
+    assert (done.returncode, done.stdout) == (status, "")
+    assert re.fullmatch(r"error: .+\n", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "nonsense",
+        "serve --workers",
+        "user create",
+        "user grant alice king",
+        "user grant alice banker --email a@b.cd",
+        "migrate sideways",
+        "migrate up --all",
+        "mail burn",
+        "audit --fast",
+        "smoke",
+        "hammer --seconds 0",
+        "hammer --connections many",
+        "hammer --protocol soap",
+        "hammer --url ftp://h",
+        "hammer --plan no/such/file",
+    ],
+)
+def test_bad_usage_is_status_2_and_one_line(line, tmp_path):
+    assert_one_line(outcome(*line.split(), VAR_DIR=str(tmp_path)), 2)
+
+
+@pytest.mark.parametrize(
+    "line", ["migrate status", "migrate up", "migrate down", "user grant alice banker", "audit"]
+)
+def test_a_command_without_its_database_is_status_1_and_one_line(line):
+    nowhere = f"postgresql://postgres@127.0.0.1:{free_port()}/nowhere?connect_timeout=5"
+    assert_one_line(outcome(*line.split(), DATABASE_URL=nowhere), 1)
+
+
+def test_a_schema_from_the_future_is_left_alone_in_one_line(database, database_url):
+    database.execute("update alembic_version set version_num = '9999'")
+    assert_one_line(outcome("migrate", "up", DATABASE_URL=database_url), 1)
+    assert database.execute("select version_num from alembic_version").fetchone() == ("9999",)
+
+
+def test_migrate_and_user_speak_json(database_url):
+    def answer(*arguments: str) -> object:
+        done = outcome(*arguments, "--json", DATABASE_URL=database_url)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    schema = answer("migrate", "status")
+    assert schema["current"] == schema["newest"]
+    env = {**os.environ, "DATABASE_URL": database_url}
+    command = [*COMMAND, "user", "create", "bob", "banker", "--json"]
+    made = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, input=f"{PASSWORD}\n"
+    )
+    assert json.loads(made.stdout) == {"username": "bob", "roles": ["banker"]}
+    assert answer("user", "grant", "bob", "admin") == {"username": "bob", "roles": ["admin", "banker"]}
+    assert answer("user", "revoke", "bob", "banker") == {"username": "bob", "roles": ["admin"]}
+
+
+def test_ctrl_c_at_the_password_is_one_line(database_url):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        environment = {**os.environ, "DATABASE_URL": database_url}
+        os.execvpe(sys.executable, [*COMMAND, "user", "create", "bob", "banker"], environment)
+    output = _read_until(terminal, b"password: ", b"")
+    os.write(terminal, b"\x03")
+    output = _read_until(terminal, b"error: interrupted", output)
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert b"Traceback" not in output
 
 
 def test_a_bad_setting_is_one_line_and_status_2(tmp_path):

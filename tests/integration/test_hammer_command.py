@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import time
 
 import psycopg
 import pytest
 
+from cli.hammer.load import ANSWER_GRACE_S
 from tests.support.service import COMMAND, PASSWORD, ROOT, ServiceProcess, free_port
 
 INTERRUPTED_WITHIN_S = 30
@@ -111,27 +113,63 @@ def test_hammer_with_a_token_nobody_issued_makes_no_transfer(service: ServicePro
         assert set(json.loads(done.stdout)["outcomes"]) == {"invalid_token"}
 
 
-def test_bad_usage_is_exit_status_2(service: ServiceProcess):
-    for words in (["--seconds", "0"], ["--url", "ftp://h"], ["--plan", "no/such/file"]):
-        done = service.run("hammer", *words)
-        assert done.returncode == 2
-        assert done.stdout == ""
-
-
-def test_an_interrupt_ends_the_load_and_the_report_follows(service: ServiceProcess, tmp_path):
-    plan = str(tmp_path / "plan.json")
-    assert service.run("hammer", "--accounts", "2", "--save-plan", plan).returncode == 0
-    command = [*COMMAND, "hammer", "--plan", plan, "--json", "--seconds", "60"]
-    before = transfers(service)
-    process = subprocess.Popen(
+def started(service: ServiceProcess, *options: str) -> subprocess.Popen[str]:
+    command = [*COMMAND, "hammer", *options, "--seconds", "60"]
+    return subprocess.Popen(
         command, cwd=ROOT, env=service.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+@pytest.mark.parametrize("form", ["--json", "--idempotency"])
+def test_an_interrupt_ends_the_load_and_the_report_follows(service: ServiceProcess, tmp_path, form):
+    plan = str(tmp_path / "plan.json")
+    assert service.run("hammer", "--accounts", "2", "--save-plan", plan).returncode == 0
+    before = transfers(service)
+    process = started(service, "--plan", plan, form)
     while transfers(service) < before + 20:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=20)
     assert process.returncode == 0, errors
-    result = json.loads(output)
-    assert result["seconds"] < INTERRUPTED_WITHIN_S
-    assert result["audit_clean"] is True
+    if form == "--json":
+        result = json.loads(output)
+        assert result["seconds"] < INTERRUPTED_WITHIN_S
+        assert result["audit_clean"] is True
+    else:
+        for word in ("transfers/s", "p99 ms", "ok", "holds"):
+            assert word in output
+
+
+def test_an_interrupt_of_the_preparation_is_one_line(service: ServiceProcess):
+    process = started(service, "--accounts", "100000")
+    with psycopg.connect(service.database_url, autocommit=True) as connection:
+        known = connection.execute("select max(id) from accounts").fetchone()[0] or 0
+        while (connection.execute("select max(id) from accounts").fetchone()[0] or 0) < known + 5:
+            assert process.poll() is None
+            time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output, errors) == (1, "", "error: ended before the load began\n")
+
+
+def test_a_second_interrupt_waits_for_no_answer(service: ServiceProcess, tmp_path):
+    """The first waits for what is in flight, here at a server that never answers; the second does not."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"token": "t", "accounts": [1, 2], "currency": "USD", "hot": False}))
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = started(service, "--plan", str(plan), "--url", url, "--connections", "1", "--no-audit")
+        accepted = [silent.accept()[0] for _ in range(2)]  # the look whether anybody listens, and the load
+        assert accepted[1].recv(4096)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        for connection in accepted:
+            connection.close()
+    assert time.monotonic() - began < ANSWER_GRACE_S
+    assert process.returncode == 1
+    assert "Traceback" not in errors

@@ -20,9 +20,12 @@ class Database:
         self.answering, self.reached = trio.Event(), trio.Event()
         self.answering.set()
 
+        self.connections = trio.CapacityLimiter(10)
+
     @asynccontextmanager
     async def connection(self):
-        yield self
+        async with self.connections:
+            yield self
 
     async def is_verified(self, connection, username) -> bool:
         read, self.asked = self.verified, self.asked + 1
@@ -62,3 +65,11 @@ async def test_an_answer_from_before_a_change_is_not_remembered(database):
         database.answering.set()
     with pytest.raises(PermissionDenied):
         await users.check("alice")
+
+
+async def test_a_thousand_at_once_ask_no_oftener_than_there_are_connections(database):
+    users = VerifiedUsers(database, required=True)
+    async with trio.open_nursery() as nursery:
+        for _ in range(1_000):
+            nursery.start_soon(users.check, "alice")
+    assert 1 <= database.asked <= database.connections.total_tokens
