@@ -28,8 +28,7 @@ from infra.local.terminal import own_terminal_signals
 from migrations import newest_version
 from persistence.faults import DatabaseFault
 from persistence.schema import schema_version
-from transport.grpc.limits import GrpcLimits
-from transport.http.connection import HttpLimits
+from transport.admission import AdmissionLimits
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +87,9 @@ def _run(
 
 
 def _allow_connections() -> None:
-    # Two servers' connections, those on their way out, and files of our own.
+    # Connections, as many on their way out, and files of our own.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * (HttpLimits().connections_max + GrpcLimits().connections_max) + FILES_OF_OURS
+    wanted = 2 * AdmissionLimits().connections_max + FILES_OF_OURS
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

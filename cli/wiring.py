@@ -33,6 +33,7 @@ from persistence.faults import DatabaseFault
 from persistence.pool import Pool, open_pool
 from persistence.rate_limits import RateLimits
 from persistence.redis import Redis, RedisRefuses, RedisUnavailable, open_redis
+from transport.admission import Admission
 from transport.gateway.gateway import Gateway
 from transport.gateway.routes import routes_of, services_named
 from transport.grpc import identity as grpc_identity
@@ -180,19 +181,23 @@ def _identity(
 def _running(settings: Settings, service: Service, actors: Actors) -> Running:
     times = DrainTimes.within(settings.shutdown_grace_s)
     metrics = Metrics(lambda: root.statistics())
-    grpc, health, gateway = _grpc(service, metrics, settings)
+    admission = Admission()
+    grpc, health, gateway = _grpc(service, metrics, settings, admission)
     http = HttpServer(
         create_app(service, metrics, gateway, allowed_origins=settings.allowed_origins),
         settings.http_server_address,
         grace_s=CHILD * times.servers_s,
         drain=gateway.drain,
         public_url=settings.public_url,
+        admission=admission,
     )
     root = root_of(actors, _servers(http, gateway, grpc, settings, times), times)
     return Running(root, service.readiness, health, http, grpc, times)
 
 
-def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcServer, Health, Gateway]:
+def _grpc(
+    service: Service, metrics: Metrics, settings: Settings, admission: Admission
+) -> tuple[GrpcServer, Health, Gateway]:
     ours = [grpc_identity.Identity(service).service, grpc_ledger.Ledger(service).service]
     names = [each.name for each in ours]
     health = Health(names)
@@ -200,7 +205,9 @@ def _grpc(service: Service, metrics: Metrics, settings: Settings) -> tuple[GrpcS
     others = [health.service, ReflectionV1(listed).service, ReflectionV1Alpha(listed).service]
     methods = methods_of(ours, ruled=True) | methods_of(others, ruled=False)
     pipeline = Pipeline(interceptors(service, metrics, methods.values()))
-    server = GrpcServer(methods, settings.grpc_server_address, pipeline=pipeline, tls=settings.grpc_tls)
+    server = GrpcServer(
+        methods, settings.grpc_server_address, pipeline=pipeline, tls=settings.grpc_tls, admission=admission
+    )
     return server, health, Gateway(routes_of(services_named(names), methods), pipeline)
 
 

@@ -18,6 +18,7 @@ import httpx
 from google.protobuf.json_format import MessageToDict
 
 from proto.transactions.v2 import identity_pb2
+from tests.attacks.health import tells_nothing
 from tests.support.service import PASSWORD, ServiceProcess, link_in
 
 TIMEOUT_S = 30
@@ -126,10 +127,13 @@ class OverHttp:
         response = self._client.request(method, path, headers=[*headers, *(more or ())], **options)
         if response.is_success:
             return Answer(OK, response.json() if response.content else {})
-        if response.headers.get("Content-Type") != "application/problem+json":
-            return Answer(f"status {response.status_code}")
+        tells_nothing(response.content)
+        assert response.headers["Content-Type"] == "application/problem+json", response.content
         document = response.json()
-        allowed = {STATUSES[document["code"]][0], *([413] if document["code"] == "invalid_argument" else [])}
+        allowed = {
+            STATUSES[document["code"]][0],
+            *([413, 431] if document["code"] == "invalid_argument" else []),
+        }
         assert response.status_code == document["status"], document
         assert response.status_code in allowed, document
         assert (response.status_code == 401) is ("WWW-Authenticate" in response.headers)
@@ -198,6 +202,7 @@ class OverGrpc:
 
 
 def _refused(error: grpc.RpcError) -> Answer:
+    tells_nothing(repr((error.details(), error.trailing_metadata())).encode())
     code = dict(error.trailing_metadata() or ()).get("error-code")
     if code is None:
         return Answer(f"status {error.code().name}")

@@ -62,6 +62,8 @@ class Attacker:
             for at in range(0, len(message), 16_000):
                 self.flush()
                 while self.h2.local_flow_control_window(stream_id) < 16_000 and len(message) > 16_000:
+                    if self.ended(stream_id):
+                        return stream_id
                     self.receive()
                 self.h2.send_data(stream_id, message[at : at + 16_000])
             self.h2.end_stream(stream_id)
@@ -76,13 +78,16 @@ class Attacker:
         if not data:
             self.closed = True
             return
+        tells_nothing(data)
         self.received += self.h2.receive_data(data)
         self.flush()
 
+    def ended(self, stream_id: int) -> bool:
+        kinds = (h2.events.StreamEnded, h2.events.StreamReset)
+        return any(isinstance(event, kinds) and event.stream_id == stream_id for event in self.received)
+
     def trailers(self, stream_id: int) -> dict[str, str]:
-        while not any(
-            isinstance(event, h2.events.StreamEnded) and event.stream_id == stream_id for event in self.received
-        ):
+        while not self.ended(stream_id):
             assert not self.closed
             self.receive()
         found: dict[str, str] = {}
@@ -105,6 +110,10 @@ def attacker(service: ServiceProcess) -> Iterator[Attacker]:
         made.h2.initiate_connection()
         made.flush()
         yield made
+
+
+def frame(kind: int, flags: int, stream_id: int, body: bytes) -> bytes:
+    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + body
 
 
 def framed(message: bytes, flag: int = 0) -> bytes:
@@ -175,6 +184,35 @@ def test_ten_thousand_rapid_resets_are_told_to_calm_down(service):
         assert goaway.error_code == h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
 
 
+@pytest.mark.parametrize("encoding", [(), (("grpc-encoding", "gzip"),)], ids=["plain", "marked as gzip"])
+def test_oversized_messages_are_refused_and_leave_nothing_behind(service, encoding):
+    with unharmed(service), attacker(service) as client:
+        for _ in range(50):
+            sent = client.call(framed(os.urandom(1_000_000), bool(encoding)), *encoding)
+            assert client.trailers(sent)["grpc-status"] == RESOURCE_EXHAUSTED
+
+
+def test_oversized_metadata_is_refused_and_leaves_nothing_behind(service):
+    with unharmed(service), attacker(service) as client:
+        for number in range(200):
+            sent = client.call(framed(b""), (f"x-{number}", "y" * 17_000))
+            assert client.trailers(sent)["grpc-status"] == RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    "made",
+    [frame(0, 0, 1, b""), frame(2, 0, 1, bytes(5)), frame(0xBE, 0, 0, b""), frame(3, 0, 1, bytes(4))],
+    ids=["empty data", "priority", "unknown", "reset"],
+)
+def test_frames_that_do_nothing_end_the_connection_they_come_on(service, made):
+    with unharmed(service), attacker(service) as client:
+        client.begin()
+        client.flush()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            client.socket.sendall(made * 100_000)
+        client.until_closed()
+
+
 @pytest.mark.parametrize("kind", ["ping", "settings"])
 def test_floods_are_told_to_calm_down(service, kind):
     with unharmed(service), attacker(service) as client:
@@ -223,10 +261,6 @@ def test_a_header_block_that_unpacks_to_much_ends_the_connection(service):
             while data := bomb.recv(65_536):
                 received += data
         assert len(received) < 1_000
-
-
-def frame(kind: int, flags: int, stream_id: int, body: bytes) -> bytes:
-    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + body
 
 
 def test_half_sent_requests_do_not_pile_up(service):

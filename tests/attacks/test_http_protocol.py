@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from quart_trio import QuartTrio
 
 from tests.attacks.health import answers, tells_nothing, unharmed
 from tests.support.service import ServiceProcess, open_accounts
-from transport.http.connection import HttpLimits
+from transport.http.limits import HttpLimits
 from transport.http.server import HttpServer
 
 TIMEOUT_S = 20
@@ -31,27 +33,36 @@ def connected(service: ServiceProcess) -> Iterator[socket.socket]:
 
 
 def answer_to(service: ServiceProcess, sent: bytes) -> bytes:
-    """Everything that comes back until the server closes, or answers with a length."""
+    """Everything that comes back until the server closes."""
     with connected(service) as connection:
         connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
         return until_closed(connection)
 
 
 def until_closed(connection: socket.socket) -> bytes:
     received = b""
-    while True:
-        try:
-            data = connection.recv(65_536)
-        except ConnectionResetError:
-            return received
-        if not data:
-            return received
-        received += data
+    with suppress(ConnectionResetError):
+        while data := connection.recv(65_536):
+            received += data
+    tells_nothing(received)
+    return received
+
+
+def refusal(received: bytes) -> tuple[int, str]:
+    """The one answer, a problem that names its request, and carries what every answer does."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    document = json.loads(body)
+    assert statuses(head) == [document["status"]], received
+    assert document["request_id"]
+    assert document["title"]
+    for header in (b"content-type: application/problem+json", b"x-content-type-options: nosniff", b"date: "):
+        assert head.lower().count(header) == 1, head
+    assert b"connection: close" in head.lower()
+    return document["status"], document["code"]
 
 
 def statuses(received: bytes) -> list[int]:
-    return [int(line.split()[1]) for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
 
 
 ONE = b'{"username": "x", "password": "12345678"}'
@@ -61,6 +72,31 @@ SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 @pytest.mark.parametrize(
     "request_",
     [
+        GET + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        GET + b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        GET + b"Content-Length: 0\r\nContent-Length: 0\r\n\r\n" + SMUGGLED,
+        GET + b"Content-Length: 0, 0\r\n\r\n" + SMUGGLED,
+        GET + b"Content-Length : 0\r\n\r\n" + SMUGGLED,
+        GET + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        GET.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        GET + b"A: b\r\n c\r\n\r\n" + SMUGGLED,
+        GET + b"A: b\rContent-Length: 9\r\n\r\n" + SMUGGLED,
+        GET + b"A: b\nC: d\r\n\r\n" + SMUGGLED,
+        b"GET /healthz HTTP/1.1\nHost: x\n\n" + SMUGGLED,
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\n" + SMUGGLED,
+        b" GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
+        b"GET /healthz HTTP/1.1\r\n Host: x\r\n\r\n" + SMUGGLED,
+        b"GET /healthz HTTP/1.1\r\nHost: x y\r\n\r\n" + SMUGGLED,
+        b"GET /healthz HTTP/1.1\r\nHost: a, b\r\n\r\n" + SMUGGLED,
+        b"GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n" + SMUGGLED,
+        b"GET /healthz HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n" + SMUGGLED,
+        b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n" + SMUGGLED,
+        b"GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n" + SMUGGLED,
+        b"GET healthz HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
+        b"GET x:80 HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
+        b"GET ftp://x/healthz HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
+        b"GET http:///healthz HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
+        b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
         POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + SMUGGLED,
         POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde" + SMUGGLED,
@@ -72,6 +108,12 @@ SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
         POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked\r\n\r\n 1\r\na\r\n0\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked\r\n\r\n1;\na\r\n0\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked\r\n\r\n1\na\n0\n\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n" + SMUGGLED,
+        POST + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 100_000 + b"\r\na\r\n0\r\n\r\n" + SMUGGLED,
         POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
         b"GET /healthz HTTP/1.1\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -87,30 +129,62 @@ SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     ids=lambda request: repr(request[:70].replace(POST, b"")),
 )
 def test_a_malformed_request_is_refused_and_nothing_behind_it_is_served(service, request_):
-    received = answer_to(service, request_)
-    assert all(400 <= status < 500 or status == 501 for status in statuses(received)), received
-    assert len(statuses(received)) <= 1, received
-    tells_nothing(received)
+    status, code = refusal(answer_to(service, request_))
+    assert (status in (400, 431, 501), code) == (True, "invalid_argument")
     answers(service)
 
 
-def test_folded_headers_bare_line_feeds_and_old_versions_do_no_harm(service):
+@pytest.mark.parametrize("cut", [1, 7, 30])
+def test_a_malformed_head_is_refused_however_it_comes(service, cut):
+    with connected(service) as connection:
+        sent = GET + b"A: b\r\n c\r\n\r\n" + SMUGGLED
+        for start in range(0, len(sent), cut):
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(sent[start : start + cut])
+            time.sleep(0.001)
+        assert refusal(until_closed(connection)) == (400, "invalid_argument")
+
+
+def test_a_malformed_request_behind_a_good_one_is_refused(service):
+    received = answer_to(service, SMUGGLED + GET + b"A: b\r\n c\r\n\r\n" + SMUGGLED)
+    assert statuses(received) == [200, 400]
+
+
+def test_chunks_with_extensions_and_trailers_are_one_body(service):
+    chunked = POST + b"Connection: close\r\nTransfer-Encoding: Chunked\r\n\r\n"
+    body = b'0001;a=b;c="d"\r\n{\r\n1 \r\n}\r\n0;e\r\nTrailer: x\r\n\r\n'
+    status, _, document = answer_to(service, chunked + body).partition(b"\r\n\r\n")
+    assert statuses(status) == [400]
+    assert {each["field"] for each in json.loads(document)["errors"]} >= {"username"}
+
+
+def test_a_target_may_be_absolute(service):
+    for target in (b"http://elsewhere/healthz", b"HTTP://x:80/healthz?a=b", b"https://x/healthz"):
+        received = answer_to(service, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target)
+        assert statuses(received) == [200]
+
+
+def test_old_versions_and_offers_of_others_do_no_harm(service):
     for request in (
         b"GET /healthz HTTP/1.0\r\n\r\n",
-        b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n",
-        b"GET /healthz HTTP/1.1\nHost: x\nConnection: close\n\n",
-        b"GET http://elsewhere/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        GET + b"A: b\r\n c\r\nConnection: close\r\n\r\n",
         GET
-        + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
-        GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        + b"Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+        GET + b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     ):
         received = answer_to(service, request)
-        (status,) = statuses(received)
-        assert status in (200, 400, 404), received
-        assert b"101" not in received.split(b"\r\n")[0]
-        tells_nothing(received)
+        assert statuses(received) == [200]
+
+
+def test_a_refused_body_is_told_like_everything_else(service):
+    large = {"content": b"x" * 300_000, "headers": {"Content-Type": "application/json"}}
+    answer = httpx.post(f"{service.http}/v1/users/login", **large)
+    assert (answer.status_code, answer.json()["code"]) == (413, "invalid_argument")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"]
+    answer = httpx.post(f"{service.http}/v2/users:login", **large)
+    assert (answer.status_code, answer.headers["error-code"]) == (413, "invalid_argument")
+    assert answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
@@ -240,6 +314,17 @@ async def test_a_silent_client_is_cut_off(small, first):
                 await stream.send_all(first)
             while await stream.receive_some(1_000):
                 pass
+
+
+@pytest.mark.parametrize("first", [b"GET / HT", GET + b"A: b\r\n"])
+async def test_half_a_head_is_answered_with_a_timeout(small, first):
+    with trio.fail_after(TIMEOUT_S):
+        async with await trio.open_tcp_stream("127.0.0.1", small.port) as stream:
+            await stream.send_all(first)
+            received = b""
+            while data := await stream.receive_some(10_000):
+                received += data
+            assert refusal(received) == (408, "deadline_exceeded")
 
 
 async def test_a_client_that_sends_a_byte_now_and_then_is_cut_off(small):

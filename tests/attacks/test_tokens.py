@@ -479,7 +479,7 @@ def test_a_token_is_good_up_to_its_greatest_size_and_no_further(bank, transport,
 @pytest.mark.parametrize(
     ("transport", "typ", "code"),
     [
-        ("http", ACCESS, "status 431"),
+        ("http", ACCESS, "invalid_argument"),
         ("http", REFRESH, "invalid_argument"),
         ("grpc", ACCESS, "status UNAVAILABLE"),
         ("grpc", REFRESH, "status RESOURCE_EXHAUSTED"),

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import h2.settings
 import pytest
 import trio
 import trio.testing
 from google.protobuf.wrappers_pb2 import StringValue
-from hyperframe.frame import DataFrame, ExtensionFrame, Frame, GoAwayFrame, PriorityFrame
+from hyperframe.frame import DataFrame, ExtensionFrame, Frame, GoAwayFrame, PriorityFrame, SettingsFrame
 
 from domain.errors import InvalidArgument
+from transport.admission import Admission, AdmissionLimits
 from transport.grpc.framing import PREFIX, frame
 from transport.grpc.limits import GrpcLimits
 from transport.grpc.methods import methods_of
@@ -36,8 +38,10 @@ LIMITS = GrpcLimits(
     streams_max=20,
     held_max_bytes=40_000,
     request_s=0.5,
-    connections_max=10,
 )
+PLACES = 10
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = SettingsFrame(0).serialize()
 
 
 class Echo:
@@ -226,7 +230,9 @@ class Bench:
 @pytest.fixture
 async def bench(nursery):
     echo = Echo()
-    server = GrpcServer(methods_of([echo.service()], ruled=False), "127.0.0.1:0", limits=LIMITS)
+    admission = Admission(AdmissionLimits(connections_max=PLACES))
+    methods = methods_of([echo.service()], ruled=False)
+    server = GrpcServer(methods, "127.0.0.1:0", limits=LIMITS, admission=admission)
     await nursery.start(server.run)
     yield Bench(server, echo)
     nursery.cancel_scope.cancel()
@@ -377,6 +383,88 @@ async def test_a_client_that_says_nothing_is_cut_off(bench):
                 pass
 
 
+HALF_A_HEAD = b"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82"
+MORE_OF_A_HEAD = b"\x00\x00\x01\x09\x00\x00\x00\x00\x01\x86"
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        (b"", PREFACE),
+        (PREFACE, b"\x00\x00\x3c\x04\x00\x00\x00\x00\x00" + bytes(60)),
+        (PREFACE + SETTINGS, b"\x00\x40\x00\x00\x00\x00\x00\x00\x01" + bytes(16_384)),
+        (PREFACE + SETTINGS + HALF_A_HEAD, MORE_OF_A_HEAD * 60),
+    ],
+    ids=["preface", "settings", "frame", "continuations"],
+)
+async def test_a_client_that_sends_a_byte_now_and_then_is_cut_off(bench, first, rest):
+    began = trio.current_time()
+    async with (
+        await trio.open_tcp_stream("127.0.0.1", bench.server.port) as slow,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def trickle() -> None:
+            for byte in rest:
+                await slow.send_all(bytes([byte]))
+                await trio.sleep(0.02)
+
+        await slow.send_all(first)
+        nursery.start_soon(trickle)
+        with trio.fail_after(3), suppress(trio.BrokenResourceError):
+            while await slow.receive_some():
+                pass
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - began > min(LIMITS.preface_timeout_s, LIMITS.request_s) / 2
+    await bench.until(lambda: bench.server.statistics().connections == 0)
+
+
+@pytest.mark.parametrize("method", ["say", "chat", "flood"])
+async def test_a_message_that_comes_a_byte_now_and_then_is_ended(bench, method):
+    message = frame(StringValue(value="x" * 1_000).SerializeToString())
+    async with bench.client() as client:
+        stream_id = await client.begin(method)
+        with suppress(h2.exceptions.StreamClosedError):
+            for byte in message:
+                client.h2.send_data(stream_id, bytes([byte]))
+                await client.flush()
+                with trio.move_on_after(0.05):
+                    await client.receive()
+        assert (await client.trailers(stream_id))["grpc-status"] == "4"
+        assert (await client.trailers(await client.call("say")))["grpc-status"] == "0"
+
+
+async def test_a_stream_on_which_nothing_is_half_sent_may_be_silent(bench):
+    async with bench.client() as client:
+        stream_id = await client.begin("chat")
+        for _ in range(2):
+            client.h2.send_data(stream_id, frame(StringValue(value="hi").SerializeToString()))
+            await client.flush()
+            await trio.sleep(LIMITS.request_s * 2)
+        client.h2.end_stream(stream_id)
+        await client.flush()
+        assert (await client.trailers(stream_id))["grpc-status"] == "0"
+
+
+async def test_a_stream_without_its_one_message_is_ended(bench):
+    async with bench.client() as client:
+        assert (await client.trailers(await client.begin("flood")))["grpc-status"] == "4"
+
+
+@pytest.mark.parametrize(("length", "held"), [(16_385, 100), (16_000_000, 100_000)])
+async def test_a_frame_that_will_be_too_large_is_refused_at_its_beginning(bench, length, held):
+    async with bench.client() as client:
+        await client.stream.send_all(length.to_bytes(3, "big") + b"\x00\x00\x00\x00\x00\x01" + bytes(held))
+        assert (await client.goaway()).error_code == h2.errors.ErrorCodes.FRAME_SIZE_ERROR
+
+
+async def test_headers_in_many_pieces_are_held_up_to_a_bound(bench):
+    async with bench.client() as client:
+        piece = b"\x00\x40\x00\x09\x00\x00\x00\x00\x01" + bytes(16_384)
+        await client.stream.send_all(HALF_A_HEAD + piece * 5)
+        assert (await client.goaway()).error_code == h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+
+
 async def test_garbage_is_answered_with_goaway(bench):
     async with await trio.open_tcp_stream("127.0.0.1", bench.server.port) as rude:
         await rude.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -454,11 +542,11 @@ async def test_a_newcomer_takes_the_place_of_the_idlest(bench):
     async with bench.client() as first:
         assert (await first.trailers(await first.call("say")))["grpc-status"] == "0"
         async with AsyncExitStack() as stack:
-            for _ in range(LIMITS.connections_max):
+            for _ in range(PLACES):
                 client = await stack.enter_async_context(bench.client())
                 assert (await client.trailers(await client.call("say")))["grpc-status"] == "0"
             await first.until_closed()
-            assert bench.server.statistics().connections == LIMITS.connections_max
+            assert bench.server.statistics().connections == PLACES
 
 
 async def test_streams_flow_both_ways(bench):

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.support.wire import Wire
-from transport.http.connection import HttpLimits
+from transport.http.limits import HttpLimits
 from transport.http.server import HttpServer
 
 LIMITS = HttpLimits(keep_alive_s=0.4, request_s=0.4, send_s=0.4)

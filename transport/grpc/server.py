@@ -6,11 +6,12 @@ import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
 
-from transport.admission import make_room
+from transport.admission import Admission
 from transport.grpc.connection import GrpcConnection
 from transport.grpc.limits import GrpcLimits
 from transport.grpc.methods import Method
@@ -41,12 +42,14 @@ class GrpcServer:
         pipeline: Pipeline | None = None,
         tls: ssl.SSLContext | None = None,
         limits: GrpcLimits | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._methods = methods
         self._pipeline = pipeline or Pipeline()
         self._address = address
         self._tls = tls
         self._limits = limits or GrpcLimits()
+        self._admission = admission or Admission()
         self._connections: set[GrpcConnection] = set()
         self._calls = 0
         self._received = 0
@@ -81,10 +84,13 @@ class GrpcServer:
         return GrpcStatistics(len(self._connections), self._calls, self._received)
 
     async def _handle(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
-        if not make_room(self._connections, self._limits.connections_max):
+        peer = _peer_name(stream)
+        connection = GrpcConnection(stream, peer, self._methods, self._pipeline, self._limits, self._count)
+        place = self._admission.enter(connection, peer)
+        if place is None:
             await trio.aclose_forcefully(stream)
             return
-        connection = GrpcConnection(stream, self._methods, self._pipeline, self._limits, self._count)
+        connection.holds = partial(self._admission.hold, place)
         self._connections.add(connection)
         try:
             await connection.run()
@@ -92,6 +98,7 @@ class GrpcServer:
             log.exception("a gRPC connection failed")
         finally:
             self._connections.discard(connection)
+            self._admission.leave(place)
 
     def _count(self, change: int) -> None:
         self._calls += change
@@ -101,3 +108,11 @@ class GrpcServer:
 
 async def _serve(handler: Any, listeners: list[Any], nursery: trio.Nursery) -> None:
     await trio.serve_listeners(handler, listeners, handler_nursery=nursery)
+
+
+def _peer_name(stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> str:
+    socket = stream.socket if isinstance(stream, trio.SocketStream) else stream.transport_stream.socket
+    try:
+        return str(socket.getpeername()[0])
+    except (OSError, IndexError):
+        return ""

@@ -26,6 +26,7 @@ class Stream(Call):
         "compressed",
         "deframer",
         "half_closed",
+        "half_since",
         "headers_sent",
         "held",
         "reset",
@@ -45,6 +46,7 @@ class Stream(Call):
         plain = HEADERS if encoding in (None, b"identity") else _ACCEPT
         self.answer_headers = _GZIP if self.compressed else plain
         self.half_closed = False
+        self.half_since: float | None = None
         self.headers_sent = False
         self.reset = False
         self.unacknowledged = 0
@@ -54,6 +56,11 @@ class Stream(Call):
     def is_running(self) -> bool:
         """Whether its handler has been started: with the first byte where it streams, else with the last."""
         return self.half_closed or self.method.streaming
+
+    def is_half_since(self, then: float) -> bool:
+        """Whether its one message, or one of several, has been coming since then and is not whole."""
+        since = self.half_since if self.method.client_streaming else self.began_at
+        return not self.half_closed and since is not None and since < then
 
     def framed(self, message: Any) -> bytes:
         """A message of the answer, as it is sent."""
@@ -86,7 +93,10 @@ class StreamMessages:
         stream = self._stream
         raw = stream.deframer.next()
         if raw is not None:
+            stream.half_since = None
             return stream.parse(raw)
+        if stream.half_since is None and not stream.deframer.is_empty:
+            stream.half_since = trio.current_time()
         # Only now may the client send more: what it has sent is used up, or part of a message.
         self._used_up(stream)
         if not stream.half_closed:

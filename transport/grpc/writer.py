@@ -22,6 +22,7 @@ class Writer:
         self._h2 = h2_
         self._limits = limits
         self._out = bytearray()
+        self._sending = 0
         self._wake = trio.Event()
         self._sent = trio.lowlevel.ParkingLot()
         self._ending = False
@@ -42,10 +43,19 @@ class Writer:
         self._out += GoAwayFrame(0, last_stream_id=last_stream_id).serialize()
         self._wake.set()
 
+    @property
+    def size(self) -> int:
+        """Bytes that have not been sent yet."""
+        return len(self._out) + self._sending
+
+    def has_room(self) -> bool:
+        """Whether the peer has read enough to be told more."""
+        self._out += self._h2.data_to_send()
+        return len(self._out) <= self._limits.unsent_max_bytes
+
     async def wait_for_room(self) -> None:
         """Wait while the peer has left too much unread."""
-        self._out += self._h2.data_to_send()
-        while len(self._out) > self._limits.unsent_max_bytes:
+        while not self.has_room():
             self.flush()
             await self._sent.park()
 
@@ -67,12 +77,14 @@ class Writer:
             self._wake = trio.Event()
             self._out += self._h2.data_to_send()
             data, self._out = self._out, bytearray()
+            self._sending = len(data)
             if data:
                 try:
                     with trio.fail_after(self._limits.send_timeout_s):
                         await self._stream.send_all(data)
                 except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
                     return
+            self._sending = 0
             self._sent.unpark_all()
             if self._ending and not self._wake.is_set():
                 return

@@ -13,100 +13,23 @@ import math
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any
 
-import h11
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from transport.http.hygiene import own_first
 from transport.http.inbox import Tasks
+from transport.http.limits import HttpLimits
+from transport.http.protocol import Http1
 
 RECEIVE_BYTES = 16 * 1024
+HELD_MAX_BYTES = 512 * 1024
+"""What a request may hold of us at most: its body, or what of it is not read yet."""
 PROBES = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 """Seconds of silence before TCP asks, seconds between questions, and how many of them are left unanswered."""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpLimits:
-    """Bounds of a connection. A request must be answered within `request_s` of its first byte, or a stream begun.
-
-    After our last word `linger_s` is given to the client to hear it.
-    """
-
-    keep_alive_s: float = 75.0
-    request_s: float = 30.0
-    send_s: float = 30.0
-    linger_s: float = 1.0
-    head_max_bytes: int = 32 * 1024
-    headers_max: int = 100
-    body_max_bytes: int = 64 * 1024
-    body_s: float = 15.0
-    connections_max: int = 2_000
-
-
-class _Http1(H11Protocol):
-    """Takes no offer to speak anything else: RFC 9110 7.8 lets a server ignore an upgrade.
-
-    The head of an answer is sent together with what follows it; that of a stream at once, and `stream_began` is told.
-    """
-
-    limits: HttpLimits
-    stream_began: Callable[[], None]
-    _head = b""
-
-    async def _check_protocol(self, event: h11.Request) -> None:
-        return
-
-    async def _create_stream(self, request: h11.Request) -> None:
-        if (
-            len(request.headers) > self.limits.headers_max
-            or sum(len(name) + len(value) for name, value in request.headers) > self.limits.head_max_bytes
-        ):
-            await self._send_error_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-            await self.send(Closed())
-            return
-        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
-        if len(headers) != len(request.headers):
-            request = h11.Request(
-                method=request.method, target=request.target, headers=headers, http_version=request.http_version
-            )
-        await super()._create_stream(request)
-
-    async def _send_h11_event(self, event: Any) -> None:
-        if isinstance(event, h11.Response):
-            event = self._completed(event)
-        try:
-            data = self.connection.send(event) or b""
-        except h11.LocalProtocolError:
-            if self.connection.their_state is not h11.ERROR:
-                raise
-            return
-        if isinstance(event, h11.Response):
-            self._head = data
-            if _has_length(event):
-                return
-            self.stream_began()
-            data = b""
-        data, self._head = self._head + data, b""
-        if data:
-            await self.send(RawData(data))
-
-    def _completed(self, response: h11.Response) -> h11.Response:
-        headers = own_first(response.headers.raw_items())
-        if self.connection.their_state is h11.SEND_BODY:
-            # The rest of the request is not waited for, so nothing can follow it here.
-            headers.append((b"connection", b"close"))
-        if len(headers) == len(response.headers):
-            return response
-        return h11.Response(status_code=response.status_code, headers=headers)
 
 
 class HttpConnection:
@@ -126,41 +49,52 @@ class HttpConnection:
         self._context = context
         self._limits = limits
         self._reading = trio.CancelScope(deadline=trio.current_time() + limits.keep_alive_s)
+        self._life = trio.CancelScope()
         self._over = False
+        self._received = 0
+        self.holds: Callable[[int], None] = lambda _: None
+        self.peer = _peer_name(stream)
         self.is_idle = True
         self.active_at = trio.current_time()
 
     async def run(self) -> None:
         """Serve."""
-        ours = self._stream.socket
         try:
-            client = parse_socket_addr(ours.family, ours.getpeername())
-            server = parse_socket_addr(ours.family, ours.getsockname())
-            async with Tasks() as group:
-                self._protocol = _Http1(
-                    self._app,
-                    self._config,
-                    self._context,
-                    group,
-                    ConnectionState({}),
-                    False,
-                    client,
-                    server,
-                    self._send,
-                )
-                self._protocol.limits = self._limits
-                self._protocol.stream_began = self._stream_began
-                with self._reading:
-                    await self._read()
-                await self._protocol.handle(Closed())
+            with self._life:
+                await self._serve()
         except OSError:  # it was gone before it had a name
             return
         finally:
             await trio.aclose_forcefully(self._stream)
 
-    def end(self) -> None:
-        """Read no more: an idle connection ends at once."""
+    def read_no_more(self) -> None:
+        """Finish what is being answered: an idle connection ends at once."""
         self._reading.cancel()
+
+    def end(self) -> None:
+        """End at once."""
+        self._life.cancel()
+
+    async def _serve(self) -> None:
+        ours, config, context = self._stream.socket, self._config, self._context
+        client = parse_socket_addr(ours.family, ours.getpeername())
+        server = parse_socket_addr(ours.family, ours.getsockname())
+        async with Tasks() as group:
+            state = ConnectionState({})
+            self._protocol = Http1(self._app, config, context, group, state, False, client, server, self._send)
+            self._protocol.limited(self._limits, self._stream_began)
+            await self._read_all()
+            await self._protocol.handle(Closed())
+
+    async def _read_all(self) -> None:
+        with self._reading:
+            await self._read()
+        if self._reading.cancelled_caught and not self._over and not self.is_idle:
+            self._reading = trio.CancelScope()
+            await self._protocol.time_out()
+            if self._over:
+                with self._reading:
+                    await self._read()
 
     async def _read(self) -> None:
         while True:
@@ -171,6 +105,8 @@ class HttpConnection:
             if self._over and data:
                 continue
             self._begin()
+            self._received = min(self._received + len(data), HELD_MAX_BYTES)
+            self.holds(self._received)
             await self._protocol.handle(RawData(bytes(data)))
             if not data:
                 return
@@ -188,6 +124,8 @@ class HttpConnection:
             case Updated(idle=True):
                 self.is_idle = True
                 self.active_at = trio.current_time()
+                self._received = 0
+                self.holds(0)
                 self._reading.deadline = self.active_at + self._limits.keep_alive_s
             case Updated(idle=False):
                 self._begin()
@@ -195,7 +133,8 @@ class HttpConnection:
     def _begin(self) -> None:
         if self.is_idle:
             self.is_idle = False
-            self._reading.deadline = trio.current_time() + self._limits.request_s
+            self.active_at = trio.current_time()
+            self._reading.deadline = self.active_at + self._limits.request_s
 
     def _stream_began(self) -> None:
         # Whether a client that has nothing more to say is still there is now for TCP to find out.
@@ -205,9 +144,11 @@ class HttpConnection:
             self._stream.setsockopt(socket.IPPROTO_TCP, option, value)
 
     async def _sent(self, data: bytes) -> bool:
+        self.holds(self._received + len(data))
         with trio.move_on_after(self._limits.send_s):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._stream.send_all(data)
+                self.holds(self._received)
                 return True
         return False
 
@@ -222,5 +163,8 @@ class HttpConnection:
             await self._stream.send_eof()
 
 
-def _has_length(response: h11.Response) -> bool:
-    return response.status_code in (204, 304) or any(name == b"content-length" for name, _ in response.headers)
+def _peer_name(stream: trio.SocketStream) -> str:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except (OSError, IndexError):
+        return ""

@@ -19,6 +19,14 @@ from transport.request_id import new_request_id
 log = logging.getLogger(__name__)
 
 
+def document(status: int, code: Code, detail: str, **members: Any) -> bytes:
+    """One problem document, encoded."""
+    title = HTTPStatus(status).phrase
+    return encode(
+        {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
+    )
+
+
 def problem(
     status: int,
     code: Code,
@@ -27,16 +35,28 @@ def problem(
     retry_after_s: int | None = None,
     **members: Any,
 ) -> Response:
-    """One problem document."""
-    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
+    """The answer that is a problem."""
     response = Response(
-        encode({**document, "detail": detail, **members}), status, content_type="application/problem+json"
+        document(status, code, detail, **members), status, content_type="application/problem+json"
     )
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def own_code(status: int) -> Code:
+    """The contract's code for a status that HTTP itself has given."""
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            return Code.NOT_FOUND
+        case HTTPStatus.REQUEST_TIMEOUT:
+            return Code.DEADLINE_EXCEEDED
+        case HTTPStatus.NOT_IMPLEMENTED:
+            return Code.INVALID_ARGUMENT
+        case _:
+            return Code.INTERNAL if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Code.INVALID_ARGUMENT
 
 
 def refusal(code: Code) -> Response:
@@ -59,10 +79,8 @@ def install(app: QuartTrio) -> None:
     @app.errorhandler(HTTPException)
     async def from_framework(error: HTTPException) -> Response:
         status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
-        code = Code.NOT_FOUND if status == HTTPStatus.NOT_FOUND else Code.INVALID_ARGUMENT
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            code = Code.INTERNAL
-        response = problem(status, code, error.description or HTTPStatus(status).phrase)
+        detail = error.description or HTTPStatus(status).phrase
+        response = problem(status, own_code(status), detail, request_id=new_request_id())
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection
+from functools import partial
 from time import time
 from wsgiref.handlers import format_date_time
 
@@ -15,14 +16,15 @@ from hypercorn.utils import wrap_app
 from quart_trio import QuartTrio
 
 from application.service import Service
-from transport.admission import make_room
+from transport.admission import Admission
 from transport.asgi import App
 from transport.docs import pages as docs
 from transport.gateway.gateway import Gateway
 from transport.http import problems, routes
-from transport.http.connection import HttpConnection, HttpLimits
+from transport.http.connection import HttpConnection
 from transport.http.endpoint import UsernameConverter
 from transport.http.hygiene import security_headers, with_cors
+from transport.http.limits import HttpLimits
 from transport.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -58,11 +60,10 @@ def create_app(
 class _Config(Config):
     """Hypercorn's, with what every answer carries."""
 
-    def __init__(self, public_url: str, limits: HttpLimits) -> None:
+    def __init__(self, public_url: str) -> None:
         super().__init__()
         self.accesslog = None
         self.errorlog = logging.getLogger("hypercorn")
-        self.h11_max_incomplete_size = limits.head_max_bytes
         self.keep_alive_max_requests = math.inf  # type: ignore[assignment]
         self._always = security_headers(public_url)
 
@@ -82,13 +83,15 @@ class HttpServer:
         drain: Callable[[], None] = lambda: None,
         public_url: str = "",
         limits: HttpLimits | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._app = wrap_app(app, 0, "asgi")
         self._address = address
         self._grace_s = grace_s
         self._drain = drain
         self._limits = limits or HttpLimits()
-        self._config = _Config(public_url, self._limits)
+        self._admission = admission or Admission()
+        self._config = _Config(public_url)
         self._connections: set[HttpConnection] = set()
         self._stop = trio.Event()
         self.port = 0
@@ -108,6 +111,7 @@ class HttpServer:
                     await trio.serve_listeners(self._handle, listeners, handler_nursery=connections)
 
                 accepting.start_soon(accept)
+                accepting.start_soon(self._admission.run)
                 self.listening.set()
                 task_status.started()
                 await self._stop.wait()
@@ -117,17 +121,19 @@ class HttpServer:
             connections.cancel_scope.deadline = trio.current_time() + self._grace_s
             for connection in self._connections:
                 if connection.is_idle:
-                    connection.end()
+                    connection.read_no_more()
 
     def stop(self) -> None:
         """Close the listeners, finish what is in flight."""
         self._stop.set()
 
     async def _handle(self, stream: trio.SocketStream) -> None:
-        if not make_room(self._connections, self._limits.connections_max):
+        connection = HttpConnection(stream, self._app, self._config, self._context, self._limits)
+        place = self._admission.enter(connection, connection.peer)
+        if place is None:
             await trio.aclose_forcefully(stream)
             return
-        connection = HttpConnection(stream, self._app, self._config, self._context, self._limits)
+        connection.holds = partial(self._admission.hold, place)
         self._connections.add(connection)
         try:
             await connection.run()
@@ -135,3 +141,4 @@ class HttpServer:
             log.exception("an HTTP connection failed")
         finally:
             self._connections.discard(connection)
+            self._admission.leave(place)

@@ -1,0 +1,99 @@
+"""Hypercorn's HTTP/1.1, made strict: what it takes, and what it says where no app has a say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from hypercorn.events import Closed, RawData
+from hypercorn.protocol.h11 import H11Protocol
+
+from transport.http.heads import StrictConnection, path_of
+from transport.http.hygiene import own_first
+from transport.http.limits import HttpLimits
+from transport.http.problems import document, own_code
+from transport.request_id import new_request_id
+
+log = logging.getLogger(__name__)
+
+
+class Http1(H11Protocol):
+    """Takes no offer to speak anything else: RFC 9110 7.8 lets a server ignore an upgrade.
+
+    The head of an answer is sent together with what follows it; that of a stream at once, and `stream_began` is told.
+    """
+
+    stream_began: Callable[[], None]
+    _head = b""
+
+    def limited(self, limits: HttpLimits, stream_began: Callable[[], None]) -> None:
+        """To be called first."""
+        self.connection: h11.Connection = StrictConnection(limits.head_max_bytes, limits.headers_max)
+        self.stream_began = stream_began
+
+    async def time_out(self) -> None:
+        """Tell a client whose request did not come in time, unless it is being answered."""
+        if self.stream is None and self.connection.our_state is h11.IDLE:
+            await self._send_error_response(HTTPStatus.REQUEST_TIMEOUT)
+            await self.send(Closed())
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        return
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        target = path_of(request.target)
+        if len(headers) != len(request.headers) or target is not request.target:
+            request = h11.Request(
+                method=request.method, target=target, headers=headers, http_version=request.http_version
+            )
+        await super()._create_stream(request)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        request_id, status = new_request_id(), HTTPStatus(status_code)
+        log.info("request %s is refused: status %d", request_id, status)
+        body = document(status, own_code(status), status.description or status.phrase, request_id=request_id)
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        await self._send_h11_event(h11.Response(status_code=status, headers=headers))
+        await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
+
+    async def _send_h11_event(self, event: Any) -> None:
+        if isinstance(event, h11.Response):
+            event = self._completed(event)
+        try:
+            data = self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        if isinstance(event, h11.Response):
+            self._head = data
+            if _has_length(event):
+                return
+            self.stream_began()
+            data = b""
+        data, self._head = self._head + data, b""
+        if data:
+            await self.send(RawData(data))
+
+    def _completed(self, response: h11.Response) -> h11.Response:
+        headers = own_first(response.headers.raw_items())
+        if self.connection.their_state is h11.SEND_BODY:
+            # The rest of the request is not waited for, so nothing can follow it here.
+            headers.append((b"connection", b"close"))
+        if len(headers) == len(response.headers):
+            return response
+        return h11.Response(status_code=response.status_code, headers=headers)
+
+
+def _has_length(response: h11.Response) -> bool:
+    return response.status_code in (204, 304) or any(name == b"content-length" for name, _ in response.headers)
