@@ -28,7 +28,7 @@ class AdmissionLimits:
     those who come after them.
     """
 
-    connections_max: int = 500
+    connections_max: int = 2_500
     held_max_bytes: int = 16 * 1024 * 1024
     crowd_min: int = 50
     tidy_s: float = 2.0
