@@ -1,0 +1,155 @@
+"""A whole installation for one drill: PostgreSQL and Redis of its own, and services as processes, in a folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from cli.hammer.http_client import HttpClient, HttpFailed
+from infra.local.postgres import LocalPostgres
+from infra.local.redis import LocalRedis
+
+COMMAND = [sys.executable, "-m", "cli.main"]
+ROOT = Path(__file__).resolve().parents[2]
+READY_TIMEOUT_S = 30.0
+ENV_OF_OURS = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+"""What of our own environment a service is given: no setting of an installation that is in use."""
+
+
+class DrillFailed(Exception):
+    """The drill itself could not be carried out: one line for a person."""
+
+
+class Service:
+    """One service, on the same two ports whenever it is started; what it says goes to `log`."""
+
+    def __init__(self, folder: Path, name: str, environment: dict[str, str]) -> None:
+        self.http_port, self.grpc_port = _free_port(), _free_port()
+        self.log = folder / f"{name}.log"
+        self._environment = {
+            **{name: os.environ[name] for name in ENV_OF_OURS if name in os.environ},
+            **environment,
+            "HTTP_SERVER_ADDRESS": f"127.0.0.1:{self.http_port}",
+            "GRPC_SERVER_ADDRESS": f"127.0.0.1:{self.grpc_port}",
+        }
+        self._process: trio.Process | None = None
+
+    async def start(self) -> None:
+        """Start it, and do not wait."""
+        with self.log.open("ab") as log:
+            self._process = await trio.lowlevel.open_process(
+                [*COMMAND, "serve"], stdout=log, stderr=log, cwd=ROOT, env=self._environment
+            )
+
+    async def wait_ready(self) -> None:
+        """Until it is able to take work; raises DrillFailed when it has ended, or is not so in time."""
+        with trio.move_on_after(READY_TIMEOUT_S):
+            while await self.readyz() != 200:
+                if not self.running:
+                    raise DrillFailed(f"the service ended at once: see {self.log}")
+                await trio.sleep(0.02)
+            return
+        raise DrillFailed(f"the service was not ready within {READY_TIMEOUT_S:g} s: see {self.log}")
+
+    async def readyz(self) -> int:
+        """The status of its readiness; 0 while nobody answers."""
+        async with HttpClient("127.0.0.1", self.http_port) as client:
+            try:
+                return (await client.request("GET", "/readyz"))[0]
+            except HttpFailed:
+                return 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def wait(self) -> int:
+        """Its exit status, once it has ended: negative for the signal that ended it."""
+        assert self._process is not None
+        return await self._process.wait()
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.returncode is None
+
+    async def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        if self.running:
+            self.signal(signal.SIGKILL)
+            await self.wait()
+
+
+class Installation:
+    """Made by `open_installation`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.postgres = LocalPostgres(folder / "postgres")
+        self.redis = LocalRedis(folder / "redis")
+        self.mail = folder / "var" / "mail"
+        self._services: list[Service] = []
+
+    def service(self, name: str = "service", **environment: str) -> Service:
+        """A service on this installation, not started yet."""
+        service = Service(
+            self.folder,
+            name,
+            {
+                "DATABASE_URL": self.postgres.url(),
+                "REDIS_URL": self.redis.url,
+                "VAR_DIR": str(self.folder / "var"),
+                "RATE_LIMITS": "off",
+                "ACCESS_TOKEN_DURATION": "24h",
+                "SHUTDOWN_GRACE": "10s",
+                **environment,
+            },
+        )
+        self._services.append(service)
+        return service
+
+    async def aclose(self) -> None:
+        """End whatever still runs."""
+        with trio.CancelScope(shield=True):
+            for service in self._services:
+                await service.kill()
+            for server in (self.postgres, self.redis):
+                await trio.to_thread.run_sync(server.stop)
+
+
+@asynccontextmanager
+async def open_installation(folder: Path) -> AsyncIterator[Installation]:
+    """In an empty folder, migrated, for the block. Raises LocalServerError or DrillFailed."""
+    installation = Installation(folder)
+    try:
+        for server in (installation.postgres, installation.redis):
+            await trio.to_thread.run_sync(server.start)
+        await trio.to_thread.run_sync(installation.postgres.create_database, "transactions")
+        migrated = await trio.run_process(
+            [*COMMAND, "migrate", "up"],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": installation.postgres.url()},
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+        if migrated.returncode:
+            raise DrillFailed(migrated.stderr.decode().strip())
+        yield installation
+    finally:
+        await installation.aclose()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
