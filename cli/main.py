@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from cli import audit, mail, migrate, serve, settings, user
+from cli.drill import command as drill
 from cli.hammer import command as hammer
 from cli.smoke import command as smoke
 from domain.errors import ServiceError
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="transactions", description="A bank's transfer service: every account an actor."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (serve, migrate, user, hammer, audit, mail, smoke):
+    for module in (serve, migrate, user, hammer, drill, audit, mail, smoke):
         module.add_parser(commands)
     return parser
 

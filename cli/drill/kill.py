@@ -14,13 +14,15 @@ KILLS_MAX = 20
 async def kill(stage: Stage) -> list[Verdict]:
     """Every 3 to 8 seconds, at most 20 times; clients ask again by key."""
     kills, until = 0, trio.current_time() + stage.seconds
-    async with stage.load.running():
+    async with stage.under_load():
         while kills < KILLS_MAX and trio.current_time() < until:
             await trio.sleep(stage.rng.uniform(APART_MIN_S, APART_MAX_S))
+            stage.probe.mark("SIGKILL")
             await stage.service.kill()
             kills += 1
             await stage.service.start()
             await stage.service.wait_ready()
+            stage.probe.mark("started again")
     lost = sum(not attempt.answered for attempt in stage.load.history.attempts)
     return [
         Verdict(

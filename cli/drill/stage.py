@@ -15,6 +15,7 @@ from cli.drill.history import POSTED, Request
 from cli.drill.installation import Installation, Service, open_installation
 from cli.drill.judge import Verdict, judge
 from cli.drill.load import Load
+from cli.drill.probe import Probe
 from cli.hammer.plan import Plan
 from cli.hammer.prepare import prepare_over_http
 
@@ -40,12 +41,23 @@ class Stage:
         self.load = load
         self.rng = rng
         self.seconds = seconds
+        self.probe = Probe(service.http_port)
         self._plan = plan
 
     @property
     def database_url(self) -> str:
         """Past every proxy: for looking, not for the service."""
         return self.installation.postgres.url()
+
+    @asynccontextmanager
+    async def under_load(self, *, movers: int = 8, registrations: bool = False) -> AsyncIterator[None]:
+        """The load and the probe, for the block; the service must be there at its end."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.probe.watch_ready)
+            nursery.start_soon(self.probe.watch_batches)
+            async with self.load.running(movers=movers, registrations=registrations):
+                yield
+            nursery.cancel_scope.cancel()
 
     async def judged(self) -> list[Verdict]:
         """What the judge says of the load's history."""

@@ -1,0 +1,102 @@
+"""`transactions drill`: something goes wrong on purpose, on an installation of its own, and a judge looks on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import secrets
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+from rich.console import Console
+
+from cli.drill.installation import DrillFailed
+from cli.drill.judge import Verdict
+from cli.drill.kill import kill
+from cli.drill.stage import Stage, open_stage
+from cli.drill.timeline import timeline
+from cli.settings import Settings, SettingsError
+from infra.local.process import LocalServerError
+
+OK, FAILED = 0, 1
+SECONDS_MAX = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """What can be practised."""
+
+    what: str
+    run: Callable[[Stage], Awaitable[list[Verdict]]]
+    seconds: float = 30.0
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+DRILLS = {"kill": Drill("the service is killed again and again", kill)}
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "drill",
+        help="failures on purpose, and a judge who looks for what was lost",
+        description="Starts an installation of its own (PostgreSQL, Redis, service) in a temporary folder, puts load "
+        "on it, lets something go wrong, and judges by what the clients were told. Touches nothing else. Exit "
+        "status 1: a promise was broken.",
+        epilog="drills: " + "; ".join(f"{name}: {drill.what}" for name, drill in DRILLS.items()),
+    )
+    parser.add_argument("name", metavar="NAME", choices=DRILLS, help=", ".join(DRILLS))
+    parser.add_argument("--seed", type=int, help="for all that is left to chance (default: a new one, printed)")
+    parser.add_argument("--seconds", type=float, help="how long the load is (default: the drill's own)")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the timeline there")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, _: Settings) -> int:
+    """Exit status 0 when every promise was kept."""
+    drill = DRILLS[arguments.name]
+    seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
+    seconds = drill.seconds if arguments.seconds is None else arguments.seconds
+    if not 0 < seconds <= SECONDS_MAX:
+        raise SettingsError(f"--seconds: must be more than 0 and at most {SECONDS_MAX:g}")
+    if not arguments.json:
+        print(f"drill {arguments.name}, seed {seed}, {seconds:g} s", flush=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="drill-") as folder:
+            Path(folder).chmod(0o755)  # under root PostgreSQL runs as another user, who has to get in
+            verdicts, drawn = trio.run(_carry_out, Path(folder), arguments.name, drill, seed, seconds)
+    except (DrillFailed, LocalServerError) as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return FAILED
+    if arguments.svg is not None:
+        arguments.svg.write_text(drawn)
+    _report(verdicts, arguments.name, seed, as_json=arguments.json)
+    return OK if all(verdict.kept for verdict in verdicts) else FAILED
+
+
+async def _carry_out(
+    folder: Path, name: str, drill: Drill, seed: int, seconds: float
+) -> tuple[list[Verdict], str]:
+    async with open_stage(folder, random.Random(seed), seconds, **drill.environment) as stage:
+        verdicts = await drill.run(stage)
+        title = f"transactions drill {name} --seed {seed} --seconds {seconds:g}"
+        return verdicts, timeline(title, stage.load.history.attempts, stage.probe)
+
+
+def _report(verdicts: list[Verdict], name: str, seed: int, *, as_json: bool) -> None:
+    if as_json:
+        told = [verdict._asdict() for verdict in verdicts]
+        print(
+            json.dumps({"drill": name, "seed": seed, "kept": all(v.kept for v in verdicts), "verdicts": told})
+        )
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for verdict in verdicts:
+        word = "[green]kept  " if verdict.kept else "[red]BROKEN"
+        console.print(f"{word}[/] {verdict.promise}: {verdict.detail}")
