@@ -18,6 +18,7 @@ from rich.console import Console
 from cli.drill.installation import DrillFailed
 from cli.drill.judge import Verdict
 from cli.drill.kill import kill
+from cli.drill.shutdown import shutdown
 from cli.drill.stage import Stage, open_stage
 from cli.drill.timeline import timeline
 from cli.settings import Settings, SettingsError
@@ -33,11 +34,15 @@ class Drill:
 
     what: str
     run: Callable[[Stage], Awaitable[list[Verdict]]]
-    seconds: float = 30.0
+    seconds: float
+    services: int = 1
     environment: dict[str, str] = field(default_factory=dict)
 
 
-DRILLS = {"kill": Drill("the service is killed again and again", kill)}
+DRILLS = {
+    "kill": Drill("one of two services is killed, again and again", kill, 30.0, services=2),
+    "shutdown": Drill("SIGTERM under load, and a successor", shutdown, 10.0),
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -83,7 +88,10 @@ def run(arguments: argparse.Namespace, _: Settings) -> int:
 async def _carry_out(
     folder: Path, name: str, drill: Drill, seed: int, seconds: float
 ) -> tuple[list[Verdict], str]:
-    async with open_stage(folder, random.Random(seed), seconds, **drill.environment) as stage:
+    opening = open_stage(
+        folder, random.Random(seed), seconds, services=drill.services, environment=drill.environment
+    )
+    async with opening as stage:
         verdicts = await drill.run(stage)
         title = f"transactions drill {name} --seed {seed} --seconds {seconds:g}"
         return verdicts, timeline(title, stage.load.history.attempts, stage.probe)

@@ -30,7 +30,8 @@ class DrillFailed(Exception):
 class Service:
     """One service, on the same two ports whenever it is started; what it says goes to `log`."""
 
-    def __init__(self, folder: Path, name: str, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, code: Path, name: str, environment: dict[str, str]) -> None:
+        self._code = code
         self.http_port, self.grpc_port = _free_port(), _free_port()
         self.log = folder / f"{name}.log"
         self._environment = {
@@ -45,7 +46,7 @@ class Service:
         """Start it, and do not wait."""
         with self.log.open("ab") as log:
             self._process = await trio.lowlevel.open_process(
-                [*COMMAND, "serve"], stdout=log, stderr=log, cwd=ROOT, env=self._environment
+                [*COMMAND, "serve"], stdout=log, stderr=log, cwd=self._code, env=self._environment
             )
 
     async def wait_ready(self) -> None:
@@ -91,17 +92,19 @@ class Service:
 class Installation:
     """Made by `open_installation`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, code: Path) -> None:
         self.folder = folder
+        self._code = code
         self.postgres = LocalPostgres(folder / "postgres")
         self.redis = LocalRedis(folder / "redis")
         self.mail = folder / "var" / "mail"
         self._services: list[Service] = []
 
-    def service(self, name: str = "service", **environment: str) -> Service:
+    def service(self, name: str, **environment: str) -> Service:
         """A service on this installation, not started yet."""
         service = Service(
             self.folder,
+            self._code,
             name,
             {
                 "DATABASE_URL": self.postgres.url(),
@@ -109,7 +112,6 @@ class Installation:
                 "VAR_DIR": str(self.folder / "var"),
                 "RATE_LIMITS": "off",
                 "ACCESS_TOKEN_DURATION": "24h",
-                "SHUTDOWN_GRACE": "10s",
                 **environment,
             },
         )
@@ -126,16 +128,19 @@ class Installation:
 
 
 @asynccontextmanager
-async def open_installation(folder: Path) -> AsyncIterator[Installation]:
-    """In an empty folder, migrated, for the block. Raises LocalServerError or DrillFailed."""
-    installation = Installation(folder)
+async def open_installation(folder: Path, code: Path = ROOT) -> AsyncIterator[Installation]:
+    """In an empty folder, migrated, for the block, with the service's code in `code`.
+
+    Raises LocalServerError or DrillFailed.
+    """
+    installation = Installation(folder, code)
     try:
         for server in (installation.postgres, installation.redis):
             await trio.to_thread.run_sync(server.start)
         await trio.to_thread.run_sync(installation.postgres.create_database, "transactions")
         migrated = await trio.run_process(
             [*COMMAND, "migrate", "up"],
-            cwd=ROOT,
+            cwd=code,
             env={**os.environ, "DATABASE_URL": installation.postgres.url()},
             capture_stdout=True,
             capture_stderr=True,

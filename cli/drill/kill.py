@@ -1,4 +1,4 @@
-"""The kill drill: the service dies by SIGKILL again and again under load, and is started again at once."""
+"""The kill drill: one of two services dies by SIGKILL, again and again under load, and is started again at once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ async def kill(stage: Stage) -> list[Verdict]:
     async with stage.under_load():
         while kills < KILLS_MAX and trio.current_time() < until:
             await trio.sleep(stage.rng.uniform(APART_MIN_S, APART_MAX_S))
+            service = stage.rng.choice(stage.services)
             stage.probe.mark("SIGKILL")
-            await stage.service.kill()
+            await service.kill()
             kills += 1
-            await stage.service.start()
-            await stage.service.wait_ready()
+            await service.start()
+            await service.wait_ready()
             stage.probe.mark("started again")
     lost = sum(not attempt.answered for attempt in stage.load.history.attempts)
     return [

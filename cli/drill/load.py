@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any
@@ -20,7 +20,7 @@ from cli.drill.installation import DrillFailed
 from cli.drill.senders import ANSWER_TIMEOUT_S, Ask, over_grpc, over_http
 from cli.hammer.http_client import HttpClient, HttpFailed
 from cli.hammer.plan import Plan
-from transport.client.client import open_client
+from transport.client.client import Client, open_client
 from transport.client.retry import RetryPolicy
 
 PAUSE_MIN_S, PAUSE_MAX_S = 0.02, 0.2
@@ -33,17 +33,16 @@ PAGE_ENTRIES = 100
 
 
 class Load:
-    """One load on two ports, whoever serves them. `rng` chooses what is asked."""
+    """One load on so many addresses, each an HTTP and a gRPC port; `rng` chooses what is asked."""
 
     def __init__(
-        self, owner: Credentials, plan: Plan, rng: random.Random, *, http_port: int, grpc_port: int
+        self, owner: Credentials, plan: Plan, rng: random.Random, addresses: Sequence[tuple[int, int]]
     ) -> None:
         self.history = History()
         self._owner = owner
         self._plan = plan
         self._rng = rng
-        self._http_port = http_port
-        self._grpc_port = grpc_port
+        self._addresses = addresses
         self._numbers = count(1)
         self._stopping = False
         self._prefix = f"drill-{rng.randrange(2**32):08x}"
@@ -52,28 +51,30 @@ class Load:
     async def running(
         self, *, movers: int = 8, readers: int = 2, registrations: bool = False
     ) -> AsyncIterator[None]:
-        """So many movers over HTTP and as many over gRPC, for the block.
+        """So many movers over HTTP and as many over gRPC for each address, for the block.
 
         At its end what is under way is asked for until its outcome is known: the service must be there by then.
         Raises DrillFailed if it is not in time.
         """
         async with AsyncExitStack() as stack:
-            asks = [over_http(await self._client(stack), self._plan.currency) for _ in range(movers)]
-            policy = RetryPolicy(attempts_max=1)
-            grpc = await stack.enter_async_context(
-                open_client(f"127.0.0.1:{self._grpc_port}", policy=policy, timeout_s=ANSWER_TIMEOUT_S)
-            )
-            await grpc.login(self._owner.depositor, self._owner.depositor_password)
+            asks: list[tuple[str, Ask]] = []
+            for http_port, grpc_port in self._addresses:
+                over = [
+                    over_http(await self._client(stack, http_port), self._plan.currency) for _ in range(movers)
+                ]
+                asks += (("HTTP", ask) for ask in over)
+                asks += movers * [("gRPC", over_grpc(await self._grpc(stack, grpc_port), self._plan.currency))]
+            ports = readers * [http_port for http_port, _ in self._addresses]
+            reading = [await self._client(stack, http_port) for http_port in ports]
+            registering = await self._client(stack, ports[0])
             with trio.CancelScope() as late:
                 async with trio.open_nursery() as nursery:
-                    for ask in asks:
-                        nursery.start_soon(self._move, "HTTP", ask)
-                    for _ in range(movers):
-                        nursery.start_soon(self._move, "gRPC", over_grpc(grpc, self._plan.currency))
-                    for _ in range(readers):
-                        nursery.start_soon(self._read, await self._client(stack))
+                    for protocol, ask in asks:
+                        nursery.start_soon(self._move, protocol, ask)
+                    for client in reading:
+                        nursery.start_soon(self._read, client)
                     if registrations:
-                        nursery.start_soon(self._register, await self._client(stack))
+                        nursery.start_soon(self._register, registering)
                     yield
                     self._stopping = True
                     late.deadline = trio.current_time() + RESOLVE_TIMEOUT_S
@@ -82,9 +83,16 @@ class Load:
                     f"the service did not answer within {RESOLVE_TIMEOUT_S:g} s of the drill's end"
                 )
 
-    async def _client(self, stack: AsyncExitStack) -> HttpClient:
+    async def _client(self, stack: AsyncExitStack, port: int) -> HttpClient:
         headers = {"Authorization": f"Bearer {self._plan.token}"}
-        return await stack.enter_async_context(HttpClient("127.0.0.1", self._http_port, headers))
+        return await stack.enter_async_context(HttpClient("127.0.0.1", port, headers))
+
+    async def _grpc(self, stack: AsyncExitStack, port: int) -> Client:
+        policy = RetryPolicy(attempts_max=1)
+        opening = open_client(f"127.0.0.1:{port}", policy=policy, timeout_s=ANSWER_TIMEOUT_S)
+        client = await stack.enter_async_context(opening)
+        await client.login(self._owner.depositor, self._owner.depositor_password)
+        return client
 
     async def _move(self, protocol: str, ask: Ask) -> None:
         while not self._stopping:

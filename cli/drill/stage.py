@@ -1,18 +1,19 @@
-"""What every drill stands on: an installation with a running service, funded accounts, a load, and a judge."""
+"""What every drill stands on: an installation with running services, funded accounts, a load, and a judge."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import trio
 
 from cli.credentials import Credentials, new_users
 from cli.drill.books import read_books
 from cli.drill.history import POSTED, Request
-from cli.drill.installation import Installation, Service, open_installation
+from cli.drill.installation import ROOT, DrillFailed, Installation, Service, open_installation
 from cli.drill.judge import Verdict, judge
 from cli.drill.load import Load
 from cli.drill.probe import Probe
@@ -22,6 +23,10 @@ from cli.hammer.prepare import prepare_over_http
 ACCOUNTS = 6
 """Few, so that all of them are hot."""
 CURRENCY = "USD"
+GRACE_S = 10.0
+"""SHUTDOWN_GRACE of the drill's services."""
+MARGIN_S = 1.0
+"""What a process may need to be gone once its grace is over."""
 
 
 class Stage:
@@ -30,19 +35,24 @@ class Stage:
     def __init__(
         self,
         installation: Installation,
-        service: Service,
+        services: Sequence[Service],
         plan: Plan,
         load: Load,
         rng: random.Random,
         seconds: float,
     ) -> None:
         self.installation = installation
-        self.service = service
+        self.services = services
         self.load = load
         self.rng = rng
         self.seconds = seconds
-        self.probe = Probe(service.http_port)
+        self.probe = Probe(services[0].http_port)
         self._plan = plan
+
+    @property
+    def service(self) -> Service:
+        """The only one, or the first."""
+        return self.services[0]
 
     @property
     def database_url(self) -> str:
@@ -59,6 +69,14 @@ class Stage:
                 yield
             nursery.cancel_scope.cancel()
 
+    async def ended(self) -> int:
+        """The service's exit status; raises DrillFailed when it outlasts its grace."""
+        with trio.move_on_after(GRACE_S + MARGIN_S):
+            return await self.service.wait()
+        raise DrillFailed(
+            f"the service still runs {GRACE_S + MARGIN_S:g} s after SIGTERM: see {self.service.log}"
+        )
+
     async def judged(self) -> list[Verdict]:
         """What the judge says of the load's history."""
         return judge(self.load.history, await read_books(self.database_url, self._plan.accounts))
@@ -66,17 +84,31 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(
-    folder: Path, rng: random.Random, seconds: float, **environment: str
+    folder: Path,
+    rng: random.Random,
+    seconds: float,
+    *,
+    services: int = 1,
+    code: Path = ROOT,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Stage]:
-    """In an empty folder, for the block; the service runs with these settings. Raises DrillFailed and the like."""
-    async with open_installation(folder) as installation:
-        service = installation.service(**environment)
-        await service.start()
-        await service.wait_ready()
-        owner, plan = await _funded(installation.postgres.url(), service)
-        load = Load(owner, plan, rng, http_port=service.http_port, grpc_port=service.grpc_port)
+    """In an empty folder, for the block; so many services run with these settings, from the code in a folder.
+
+    Raises DrillFailed and LocalServerError.
+    """
+    async with open_installation(folder, code) as installation:
+        started = [
+            installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s", **environment)
+            for number in range(1, services + 1)
+        ]
+        for service in started:
+            await service.start()
+        for service in started:
+            await service.wait_ready()
+        owner, plan = await _funded(installation.postgres.url(), started[0])
+        load = Load(owner, plan, rng, [(each.http_port, each.grpc_port) for each in started])
         await _note_what_was_before(load, installation.postgres.url(), plan)
-        yield Stage(installation, service, plan, load, rng, seconds)
+        yield Stage(installation, started, plan, load, rng, seconds)
 
 
 async def _funded(database_url: str, service: Service) -> tuple[Credentials, Plan]:
