@@ -15,9 +15,12 @@ from pathlib import Path
 import trio
 from rich.console import Console
 
-from cli.drill.installation import DrillFailed
+from cli.drill.installation import ROOT, DrillFailed
 from cli.drill.judge import Verdict
 from cli.drill.kill import kill
+from cli.drill.network import network
+from cli.drill.postgres import postgres
+from cli.drill.proxy import Link
 from cli.drill.shutdown import shutdown
 from cli.drill.stage import Stage, open_stage
 from cli.drill.timeline import timeline
@@ -36,11 +39,21 @@ class Drill:
     run: Callable[[Stage], Awaitable[list[Verdict]]]
     seconds: float
     services: int = 1
+    proxied: frozenset[Link] = frozenset()
     environment: dict[str, str] = field(default_factory=dict)
 
 
 DRILLS = {
     "kill": Drill("one of two services is killed, again and again", kill, 30.0, services=2),
+    "network": Drill(
+        "lines that are slow, silent, or cut, on every side", network, 20.0, proxied=frozenset(Link)
+    ),
+    "postgres": Drill(
+        "the database is killed, its sessions ended, answers to COMMIT lost",
+        postgres,
+        20.0,
+        proxied=frozenset({Link.POSTGRES}),
+    ),
     "shutdown": Drill("SIGTERM under load, and a successor", shutdown, 10.0),
 }
 
@@ -73,9 +86,7 @@ def run(arguments: argparse.Namespace, _: Settings) -> int:
     if not arguments.json:
         print(f"drill {arguments.name}, seed {seed}, {seconds:g} s", flush=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-            Path(folder).chmod(0o755)  # under root PostgreSQL runs as another user, who has to get in
-            verdicts, drawn = trio.run(_carry_out, Path(folder), arguments.name, drill, seed, seconds)
+        verdicts, drawn = carry_out(arguments.name, seed, seconds)
     except (DrillFailed, LocalServerError) as failure:
         print(f"error: {failure}", file=sys.stderr)
         return FAILED
@@ -85,11 +96,28 @@ def run(arguments: argparse.Namespace, _: Settings) -> int:
     return OK if all(verdict.kept for verdict in verdicts) else FAILED
 
 
+def carry_out(name: str, seed: int, seconds: float, code: Path = ROOT) -> tuple[list[Verdict], str]:
+    """The verdicts and the timeline, as an SVG, of a drill with the service in `code`.
+
+    Raises DrillFailed or LocalServerError.
+    """
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
+        Path(folder).chmod(0o755)  # under root PostgreSQL runs as another user, who has to get in
+        return trio.run(_carry_out, Path(folder), name, seed, seconds, code)
+
+
 async def _carry_out(
-    folder: Path, name: str, drill: Drill, seed: int, seconds: float
+    folder: Path, name: str, seed: int, seconds: float, code: Path
 ) -> tuple[list[Verdict], str]:
+    drill = DRILLS[name]
     opening = open_stage(
-        folder, random.Random(seed), seconds, services=drill.services, environment=drill.environment
+        folder,
+        random.Random(seed),
+        seconds,
+        services=drill.services,
+        proxied=drill.proxied,
+        environment=drill.environment,
+        code=code,
     )
     async with opening as stage:
         verdicts = await drill.run(stage)

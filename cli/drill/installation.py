@@ -6,14 +6,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import trio
 
+from cli.drill.proxy import Link, Proxy, open_proxy
 from cli.hammer.http_client import HttpClient, HttpFailed
-from infra.local.postgres import LocalPostgres
+from infra.local.postgres import SUPERUSER, LocalPostgres
+from infra.local.process import last_line
 from infra.local.redis import LocalRedis
 
 COMMAND = [sys.executable, "-m", "cli.main"]
@@ -54,10 +57,10 @@ class Service:
         with trio.move_on_after(READY_TIMEOUT_S):
             while await self.readyz() != 200:
                 if not self.running:
-                    raise DrillFailed(f"the service ended at once: see {self.log}")
+                    raise DrillFailed(f"the service ended at once: {last_line(self.log)}")
                 await trio.sleep(0.02)
             return
-        raise DrillFailed(f"the service was not ready within {READY_TIMEOUT_S:g} s: see {self.log}")
+        raise DrillFailed(f"the service was not ready within {READY_TIMEOUT_S:g} s: {last_line(self.log)}")
 
     async def readyz(self) -> int:
         """The status of its readiness; 0 while nobody answers."""
@@ -98,6 +101,7 @@ class Installation:
         self.postgres = LocalPostgres(folder / "postgres")
         self.redis = LocalRedis(folder / "redis")
         self.mail = folder / "var" / "mail"
+        self.proxies: dict[Link, Proxy] = {}
         self._services: list[Service] = []
 
     def service(self, name: str, **environment: str) -> Service:
@@ -107,8 +111,8 @@ class Installation:
             self._code,
             name,
             {
-                "DATABASE_URL": self.postgres.url(),
-                "REDIS_URL": self.redis.url,
+                "DATABASE_URL": self._database_url(),
+                "REDIS_URL": self._redis_url(),
                 "VAR_DIR": str(self.folder / "var"),
                 "RATE_LIMITS": "off",
                 "ACCESS_TOKEN_DURATION": "24h",
@@ -117,6 +121,25 @@ class Installation:
         )
         self._services.append(service)
         return service
+
+    def _database_url(self) -> str:
+        proxy = self.proxies.get(Link.POSTGRES)
+        if proxy is None:
+            return self.postgres.url()
+        query = "sslmode=disable&gssencmode=disable"
+        return f"postgresql://{SUPERUSER}@127.0.0.1:{proxy.port}/transactions?{query}"
+
+    def _redis_url(self) -> str:
+        proxy = self.proxies.get(Link.REDIS)
+        return self.redis.url if proxy is None else f"redis://127.0.0.1:{proxy.port}/0"
+
+    async def open_postgres(self) -> trio.SocketStream:
+        """A line to PostgreSQL itself."""
+        return await trio.open_unix_socket(self.postgres.socket_folder / ".s.PGSQL.5432")
+
+    async def open_redis(self) -> trio.SocketStream:
+        """A line to Redis itself."""
+        return await trio.open_unix_socket(urlsplit(self.redis.url).path)
 
     async def aclose(self) -> None:
         """End whatever still runs."""
@@ -128,8 +151,12 @@ class Installation:
 
 
 @asynccontextmanager
-async def open_installation(folder: Path, code: Path = ROOT) -> AsyncIterator[Installation]:
+async def open_installation(
+    folder: Path, code: Path = ROOT, *, proxied: Collection[Link] = ()
+) -> AsyncIterator[Installation]:
     """In an empty folder, migrated, for the block, with the service's code in `code`.
+
+    On the links that are `proxied` everything goes through a proxy.
 
     Raises LocalServerError or DrillFailed.
     """
@@ -148,7 +175,14 @@ async def open_installation(folder: Path, code: Path = ROOT) -> AsyncIterator[In
         )
         if migrated.returncode:
             raise DrillFailed(migrated.stderr.decode().strip())
-        yield installation
+        async with AsyncExitStack() as stack:
+            for link, upstream in (
+                (Link.POSTGRES, installation.open_postgres),
+                (Link.REDIS, installation.open_redis),
+            ):
+                if link in proxied:
+                    installation.proxies[link] = await stack.enter_async_context(open_proxy(upstream))
+            yield installation
     finally:
         await installation.aclose()
 

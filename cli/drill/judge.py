@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cli.drill.books import Books, Moved
 from cli.drill.cycles import cycle
 from cli.drill.history import POSTED, UNKNOWN, History, Page, Request
+from domain.errors import Code
 
 
 class Verdict(NamedTuple):
@@ -74,6 +75,11 @@ class _Bounds:
     def of(self, began_s: float, ended_s: float) -> tuple[int, int]:
         before = bisect_left(self._times, began_s)
         return self._seen[before - 1] if before else 0, bisect_left(self._earliest, ended_s)
+
+
+def _defect(asked: _Asked) -> str | None:
+    defects = [each for each in asked.history.attempts if each.outcome == Code.INTERNAL]
+    return f"{len(defects)} answers were `internal`" if defects else None
 
 
 def _books_that_do_not_balance(asked: _Asked) -> str | None:
@@ -200,6 +206,7 @@ def _count(what: str, of: Callable[[_Asked], int]) -> Callable[[_Asked], str]:
 
 
 PROMISES: list[tuple[str, Callable[[_Asked], str | None], Callable[[_Asked], str]]] = [
+    ("no answer was `internal`", _defect, _count("attempts", lambda asked: len(asked.history.attempts))),
     (
         "the books balance",
         _books_that_do_not_balance,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +18,7 @@ from cli.drill.installation import ROOT, DrillFailed, Installation, Service, ope
 from cli.drill.judge import Verdict, judge
 from cli.drill.load import Load
 from cli.drill.probe import Probe
+from cli.drill.proxy import Link, Proxy, open_proxy
 from cli.hammer.plan import Plan
 from cli.hammer.prepare import prepare_over_http
 
@@ -40,7 +42,9 @@ class Stage:
         load: Load,
         rng: random.Random,
         seconds: float,
+        proxies: Mapping[Link, Sequence[Proxy]],
     ) -> None:
+        self.proxies = proxies
         self.installation = installation
         self.services = services
         self.load = load
@@ -77,6 +81,14 @@ class Stage:
             f"the service still runs {GRACE_S + MARGIN_S:g} s after SIGTERM: see {self.service.log}"
         )
 
+    async def recovered(self) -> float:
+        """How many seconds it takes until a transfer is acknowledged that was asked for from now on."""
+        now, attempts = trio.current_time(), self.load.history.attempts
+        seen = len(attempts)
+        while not any(each.outcome == POSTED and each.began_s >= now for each in attempts[seen:]):
+            await trio.sleep(0.01)
+        return trio.current_time() - now
+
     async def judged(self) -> list[Verdict]:
         """What the judge says of the load's history."""
         return judge(self.load.history, await read_books(self.database_url, self._plan.accounts))
@@ -89,26 +101,42 @@ async def open_stage(
     seconds: float,
     *,
     services: int = 1,
+    proxied: Collection[Link] = (),
     code: Path = ROOT,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Stage]:
     """In an empty folder, for the block; so many services run with these settings, from the code in a folder.
 
+    On the links that are `proxied` everything goes through proxies.
+
     Raises DrillFailed and LocalServerError.
     """
-    async with open_installation(folder, code) as installation:
+    async with open_installation(folder, code, proxied=proxied) as installation:
         started = [
             installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s", **environment)
             for number in range(1, services + 1)
         ]
         for service in started:
             await service.start()
-        for service in started:
             await service.wait_ready()
         owner, plan = await _funded(installation.postgres.url(), started[0])
-        load = Load(owner, plan, rng, [(each.http_port, each.grpc_port) for each in started])
-        await _note_what_was_before(load, installation.postgres.url(), plan)
-        yield Stage(installation, started, plan, load, rng, seconds)
+        async with AsyncExitStack() as stack:
+            addresses = [(each.http_port, each.grpc_port) for each in started]
+            proxies = {link: [proxy] for link, proxy in installation.proxies.items()}
+            if Link.CLIENTS in proxied:
+                behind = [
+                    [await stack.enter_async_context(open_proxy(partial(_open_local, port))) for port in ports]
+                    for ports in addresses
+                ]
+                addresses = [(http.port, grpc.port) for http, grpc in behind]
+                proxies[Link.CLIENTS] = [proxy for pair in behind for proxy in pair]
+            load = Load(owner, plan, rng, addresses)
+            await _note_what_was_before(load, installation.postgres.url(), plan)
+            yield Stage(installation, started, plan, load, rng, seconds, proxies)
+
+
+async def _open_local(port: int) -> trio.SocketStream:
+    return await trio.open_tcp_stream("127.0.0.1", port)
 
 
 async def _funded(database_url: str, service: Service) -> tuple[Credentials, Plan]:

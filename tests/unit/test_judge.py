@@ -8,7 +8,7 @@ import pytest
 
 from cli.drill.books import Books, Moved
 from cli.drill.cycles import cycle
-from cli.drill.history import POSTED, UNKNOWN, Balance, History, Line, Page, Request
+from cli.drill.history import POSTED, UNKNOWN, Attempt, Balance, History, Line, Page, Request
 from cli.drill.judge import judge
 
 A, B, C = 1, 2, 3
@@ -72,7 +72,7 @@ ORDER = "there is one order in which all of it happened"
 
 def test_nothing_is_found_wrong_with_what_is_right(world):
     assert world.broken() == []
-    assert len({verdict.promise for verdict in judge(world.history, world.books)}) == 7
+    assert len({verdict.promise for verdict in judge(world.history, world.books)}) == 8
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -84,6 +84,11 @@ def test_whatever_one_client_does_in_turn_is_right(seed):
         else:
             world.read(rng.choice((A, B, C)))
     assert world.broken() == []
+
+
+def test_an_answer_that_tells_of_a_defect_is_seen(world):
+    world.history.attempts.append(Attempt(1.0, 2.0, "HTTP", "internal", answered=True))
+    assert world.broken() == ["no answer was `internal`"]
 
 
 def test_a_lost_transfer_is_seen(world):
