@@ -15,6 +15,7 @@ from pathlib import Path
 import trio
 from rich.console import Console
 
+from cli.drill.failover import failover
 from cli.drill.installation import ROOT, DrillFailed
 from cli.drill.judge import Verdict
 from cli.drill.kill import kill
@@ -22,6 +23,7 @@ from cli.drill.network import network
 from cli.drill.postgres import postgres
 from cli.drill.proxy import Link
 from cli.drill.shutdown import shutdown
+from cli.drill.soak import soak
 from cli.drill.stage import Stage, open_stage
 from cli.drill.timeline import timeline
 from cli.settings import Settings, SettingsError
@@ -40,11 +42,13 @@ class Drill:
     seconds: float
     services: int = 1
     proxied: frozenset[Link] = frozenset()
+    standby: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
 
 DRILLS = {
     "kill": Drill("one of two services is killed, again and again", kill, 30.0, services=2),
+    "failover": Drill("the database dies, and its standby takes over", failover, 10.0, standby=True),
     "network": Drill(
         "lines that are slow, silent, or cut, on every side", network, 20.0, proxied=frozenset(Link)
     ),
@@ -54,6 +58,7 @@ DRILLS = {
         20.0,
         proxied=frozenset({Link.POSTGRES}),
     ),
+    "soak": Drill("steady load, and nothing may grow", soak, 60.0),
     "shutdown": Drill("SIGTERM under load, and a successor", shutdown, 10.0),
 }
 
@@ -116,6 +121,7 @@ async def _carry_out(
         seconds,
         services=drill.services,
         proxied=drill.proxied,
+        standby=drill.standby,
         environment=drill.environment,
         code=code,
     )

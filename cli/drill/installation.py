@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import trio
 
@@ -100,6 +100,8 @@ class Installation:
         self._code = code
         self.postgres = LocalPostgres(folder / "postgres")
         self.redis = LocalRedis(folder / "redis")
+        self.standby: LocalPostgres | None = None
+        """Synchronous, where the drill has asked for one."""
         self.mail = folder / "var" / "mail"
         self.proxies: dict[Link, Proxy] = {}
         self._services: list[Service] = []
@@ -124,6 +126,11 @@ class Installation:
 
     def _database_url(self) -> str:
         proxy = self.proxies.get(Link.POSTGRES)
+        if self.standby is not None:
+            folders = f"{self.postgres.socket_folder},{self.standby.socket_folder}"
+            return (
+                f"postgresql://{SUPERUSER}@/transactions?host={quote(folders)}&target_session_attrs=read-write"
+            )
         if proxy is None:
             return self.postgres.url()
         query = "sslmode=disable&gssencmode=disable"
@@ -141,20 +148,28 @@ class Installation:
         """A line to Redis itself."""
         return await trio.open_unix_socket(urlsplit(self.redis.url).path)
 
+    def start_standby(self) -> None:
+        """Nothing is committed from now on that it does not have."""
+        self.standby = LocalPostgres(self.folder / "standby")
+        self.standby.follow(self.postgres)
+        self.standby.start()
+        self.postgres.configure("synchronous_standby_names", "*")
+
     async def aclose(self) -> None:
         """End whatever still runs."""
         with trio.CancelScope(shield=True):
             for service in self._services:
                 await service.kill()
-            for server in (self.postgres, self.redis):
-                await trio.to_thread.run_sync(server.stop)
+            for server in (self.standby, self.postgres, self.redis):
+                if server is not None:
+                    await trio.to_thread.run_sync(server.stop)
 
 
 @asynccontextmanager
 async def open_installation(
-    folder: Path, code: Path = ROOT, *, proxied: Collection[Link] = ()
+    folder: Path, code: Path = ROOT, *, proxied: Collection[Link] = (), standby: bool = False
 ) -> AsyncIterator[Installation]:
-    """In an empty folder, migrated, for the block, with the service's code in `code`.
+    """In an empty folder, migrated, for the block, with the service's code in `code`; PostgreSQL may have a standby.
 
     On the links that are `proxied` everything goes through a proxy.
 
@@ -175,6 +190,8 @@ async def open_installation(
         )
         if migrated.returncode:
             raise DrillFailed(migrated.stderr.decode().strip())
+        if standby:
+            await trio.to_thread.run_sync(installation.start_standby)
         async with AsyncExitStack() as stack:
             for link, upstream in (
                 (Link.POSTGRES, installation.open_postgres),

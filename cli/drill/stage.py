@@ -50,6 +50,7 @@ class Stage:
         self.load = load
         self.rng = rng
         self.seconds = seconds
+        self.failed_over = False
         self.probe = Probe(services[0].http_port)
         self._plan = plan
 
@@ -61,7 +62,9 @@ class Stage:
     @property
     def database_url(self) -> str:
         """Past every proxy: for looking, not for the service."""
-        return self.installation.postgres.url()
+        server = self.installation.standby if self.failed_over else self.installation.postgres
+        assert server is not None
+        return server.url()
 
     @asynccontextmanager
     async def under_load(self, *, movers: int = 8, registrations: bool = False) -> AsyncIterator[None]:
@@ -102,6 +105,7 @@ async def open_stage(
     *,
     services: int = 1,
     proxied: Collection[Link] = (),
+    standby: bool = False,
     code: Path = ROOT,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Stage]:
@@ -111,7 +115,7 @@ async def open_stage(
 
     Raises DrillFailed and LocalServerError.
     """
-    async with open_installation(folder, code, proxied=proxied) as installation:
+    async with open_installation(folder, code, proxied=proxied, standby=standby) as installation:
         started = [
             installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s", **environment)
             for number in range(1, services + 1)
