@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 from statistics import linear_regression
 
 import trio
@@ -39,7 +38,7 @@ async def soak(stage: Stage) -> list[Verdict]:
                 await trio.sleep(SAMPLE_EVERY_S)
     steady = samples[int(len(samples) * WARM_UP) :]
     slopes = [_growth(steady, metric, *limits) for metric, limits in GROWTH_MAX.items()]
-    return [*slopes, _rates(stage), *await stage.judged()]
+    return [*slopes, *await stage.judged()]
 
 
 def _growth(samples: Sequence[tuple[float, dict[str, float]]], metric: str, name: str, most: float) -> Verdict:
@@ -51,16 +50,3 @@ def _growth(samples: Sequence[tuple[float, dict[str, float]]], metric: str, name
         f"{values[0]:,.0f} to {values[-1]:,.0f} in {times[-1] - times[0]:.0f} s, slope {slope:+,.1f} a second"
     )
     return Verdict(f"no growth of {name}", growth <= most, detail)
-
-
-def _rates(stage: Stage) -> Verdict:
-    """Whether it became slower: posted in the second quarter of the time, and in the last."""
-    ends = sorted(each.ended_s for each in stage.load.history.attempts)
-    quarter_s = (ends[-1] - ends[0]) / 4
-    edges = [ends[0] + quarter_s * number for number in range(5)]
-    counts = [sum(first <= end < second for end in ends) for first, second in pairwise(edges)]
-    return Verdict(
-        "the rate holds",
-        counts[3] >= counts[1] / 2,
-        ", ".join(f"{count / quarter_s:,.0f}/s" for count in counts),
-    )

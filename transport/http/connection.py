@@ -56,10 +56,13 @@ class _Http1(H11Protocol):
     """Takes no offer to speak anything else: RFC 9110 7.8 lets a server ignore an upgrade.
 
     The head of an answer is sent together with what follows it; that of a stream at once, and `stream_began` is told.
+    Once the server is `draining`, each answer says that it is the connection's last: a client that is told goes
+    elsewhere, while one whose connection just ends may have sent a request that nobody reads.
     """
 
     limits: HttpLimits
     stream_began: Callable[[], None]
+    draining: Callable[[], bool]
     _head = b""
 
     async def _check_protocol(self, event: h11.Request) -> None:
@@ -101,8 +104,8 @@ class _Http1(H11Protocol):
 
     def _completed(self, response: h11.Response) -> h11.Response:
         headers = own_first(response.headers.raw_items())
-        if self.connection.their_state is h11.SEND_BODY:
-            # The rest of the request is not waited for, so nothing can follow it here.
+        # Where the rest of the request is not waited for, nothing can follow it here.
+        if self.connection.their_state is h11.SEND_BODY or self.draining():
             headers.append((b"connection", b"close"))
         if len(headers) == len(response.headers):
             return response
@@ -119,7 +122,9 @@ class HttpConnection:
         config: Config,
         context: WorkerContext,
         limits: HttpLimits,
+        draining: Callable[[], bool],
     ) -> None:
+        self._draining = draining
         self._stream = stream
         self._app = app
         self._config = config
@@ -150,6 +155,7 @@ class HttpConnection:
                 )
                 self._protocol.limits = self._limits
                 self._protocol.stream_began = self._stream_began
+                self._protocol.draining = self._draining
                 with self._reading:
                     await self._read()
                 await self._protocol.handle(Closed())
