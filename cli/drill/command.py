@@ -22,6 +22,7 @@ from cli.drill.kill import kill
 from cli.drill.network import network
 from cli.drill.postgres import postgres
 from cli.drill.proxy import Link
+from cli.drill.redis import redis
 from cli.drill.shutdown import shutdown
 from cli.drill.soak import soak
 from cli.drill.stage import Stage, open_stage
@@ -58,6 +59,7 @@ DRILLS = {
         20.0,
         proxied=frozenset({Link.POSTGRES}),
     ),
+    "redis": Drill("Redis is stopped, killed, emptied and hung", redis, 20.0, proxied=frozenset({Link.REDIS})),
     "soak": Drill("steady load, and nothing may grow", soak, 60.0),
     "shutdown": Drill("SIGTERM under load, and a successor", shutdown, 10.0),
 }

@@ -8,7 +8,7 @@ import trio
 
 from cli.drill.goodbye import Goodbye, watch_goodbye
 from cli.drill.judge import Verdict
-from cli.drill.mails import wait_for_mails
+from cli.drill.mails import all_sent
 from cli.drill.stage import Stage
 from persistence.connection import open_connection
 
@@ -41,7 +41,7 @@ async def shutdown(stage: Stage) -> list[Verdict]:
         _goodbye(heard, terminated_s),
         _dropped(stage, terminated_s),
         Verdict("no session is left in PostgreSQL", sessions == 0, f"{sessions} sessions"),
-        await _mails(stage),
+        await all_sent(stage.installation.mail, stage.load.history.addresses),
         *await stage.judged(),
     ]
 
@@ -83,13 +83,3 @@ def _dropped(stage: Stage, terminated_s: float) -> Verdict:
         after_s = first.ended_s - terminated_s
         detail = f"{len(dropped)} not, the first over {first.protocol} after {after_s:.2f} s: {first.outcome}"
     return Verdict("every request that was taken was answered", not dropped, detail)
-
-
-async def _mails(stage: Stage) -> Verdict:
-    addresses = stage.load.history.addresses
-    found = await wait_for_mails(stage.installation.mail, addresses)
-    missing = [address for address in addresses if not found[address]]
-    detail = f"{len(addresses)} registrations, {sum(found[each] for each in addresses)} mails"
-    if missing:
-        detail = f"none for {len(missing)} of {len(addresses)}, {missing[0]} among them"
-    return Verdict("every mail that was promised was sent", not missing and bool(addresses), detail)

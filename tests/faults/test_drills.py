@@ -73,6 +73,11 @@ MUTATIONS = {
         "every mail that was promised was sent",
         {"application/letters.py": [("await outbox.put(", "print(")]},
     ),
+    "what the mail queue has lost is left there": (
+        "redis",
+        "every mail that was promised was sent",
+        {"persistence/outbox.py": [("set relayed_at = null where", "set relayed_at = relayed_at where")]},
+    ),
     "a drain is not announced": (
         "shutdown",
         "/readyz says 503 within 100 ms",
