@@ -1,8 +1,9 @@
-"""Moves mails from the outbox to the mail queue, at least once each.
+"""Moves mails from the outbox to the mail queue, at least once each, and looks after them until they are sent.
 
 Told to `Wake` after every commit that left a mail; looks by itself every few seconds as well, so that a mail
 is not missed when the telling was. While Redis or PostgreSQL is away, or the queue is full, mails wait in the
-outbox and the relay tries again after growing, jittered pauses. Rows relayed long ago are purged.
+outbox and the relay tries again after growing, jittered pauses. What the queue has lost, with whatever else Redis
+has forgotten, is moved again; what was sent is no longer kept. Rows relayed long ago are purged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from actors.actor import Actor
 from domain.errors import Overloaded
 from persistence import outbox
 from persistence.faults import DatabaseFault
-from persistence.mail_queue import MailQueue, QueueFull
+from persistence.mail_queue import Fate, MailQueue, QueueFull
 from persistence.pool import Pool
 from persistence.redis import RedisUnavailable
 
@@ -66,6 +67,7 @@ class OutboxRelay(Actor[Wake, int]):
         """Serve wake-ups and look by itself."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tick)
+            nursery.start_soon(self._confirm_regularly)
             nursery.start_soon(self._purge_regularly)
             await super().run(task_status=task_status)
 
@@ -99,6 +101,28 @@ class OutboxRelay(Actor[Wake, int]):
                 await self._queue.add(rows)
         return len(rows)
 
+    async def confirm(self) -> int:
+        """Ask the queue what became of mails; returns how many it has lost, which wait again.
+
+        Raises RedisUnavailable or DatabaseFault. Who asks at the same time does no harm: a mail that is moved twice is
+        sent once.
+        """
+        lost, after_id = 0, 0
+        while True:
+            async with self._pool.connection() as connection:
+                rows = await outbox.list_unconfirmed(connection, after_id=after_id, limit=CHUNK_MAX)
+            if not rows:
+                return lost
+            after_id = rows[-1].id
+            fates = await self._queue.fates([row.sealed for row in rows])
+            ids = {
+                fate: [row.id for row, each in zip(rows, fates, strict=True) if each is fate] for fate in Fate
+            }
+            async with self._pool.transaction() as connection:
+                await outbox.mark_sent(connection, ids[Fate.FINISHED])
+                await outbox.mark_waiting(connection, ids[Fate.LOST])
+            lost += len(ids[Fate.LOST])
+
     async def purge(self) -> int:
         """Delete what was relayed longer ago than it is kept; returns how many rows. Raises DatabaseFault."""
         purged = 0
@@ -113,6 +137,18 @@ class OutboxRelay(Actor[Wake, int]):
         while True:
             self.wake()
             await trio.sleep(self._poll_s * (0.75 + self._random() / 2))
+
+    async def _confirm_regularly(self) -> None:
+        while True:
+            await trio.sleep(self._poll_s * (0.75 + self._random() / 2))
+            try:
+                lost = await self.confirm()
+            except (RedisUnavailable, DatabaseFault) as fault:
+                log.debug("what became of mails is not known: %s", fault)
+                continue
+            if lost:
+                log.warning("the mail queue has lost %d mails: they are moved again", lost)
+                self.wake()
 
     async def _purge_regularly(self) -> None:
         while True:

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import NoReturn
 
 OK, FAILED, BAD_USAGE = 0, 1, 2
-COMMANDS = ("serve", "migrate", "user", "hammer.command", "audit", "mail", "smoke.command")
+COMMANDS = ("serve", "migrate", "user", "hammer.command", "drill.command", "audit", "mail", "smoke.command")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -75,6 +75,7 @@ class Running:
         """From this moment on nobody should send work here."""
         self.readiness.drain()
         self.health.drain()
+        self.http.announce_drain()
 
 
 @asynccontextmanager

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from persistence.mail_queue import DEAD
+from persistence.mail_queue import DEAD, key_of, mark_finished
 from persistence.redis import Redis
+
+PURGE_CHUNK = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,15 @@ class DeadLetters:
         """Forget all of them, for good; returns how many."""
 
         async def purge(client: Any) -> int:
-            async with client.pipeline(transaction=True) as pipeline:
-                pipeline.xlen(DEAD)
-                pipeline.delete(DEAD)
-                count, _ = await pipeline.execute()
-            return int(count)
+            purged, there = 0, int(await client.xlen(DEAD))
+            while purged < there and (letters := await client.xrange(DEAD, count=PURGE_CHUNK)):
+                async with client.pipeline(transaction=True) as pipeline:
+                    for entry_id, fields in letters:
+                        mark_finished(pipeline, key_of(fields[b"sealed"]))
+                        pipeline.xdel(DEAD, entry_id)
+                    await pipeline.execute()
+                purged += len(letters)
+            return purged
 
         return await self._redis.run(purge)
 

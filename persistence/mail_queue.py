@@ -6,7 +6,8 @@ same `key`, and the mark of what was sent keeps later copies from being sent aga
 sending, together with the acknowledgement: a crash between the two sends the mail twice, with one Message-ID.
 (The other order would lose it.)
 
-What Redis forgets is gone, as the outbox keeps no relayed mail; the group is made anew when it is missed.
+The keys of all mails that are not sent yet are in `QUEUED` too, dead letters included: a mail that is neither there nor
+marked was lost with what Redis has forgotten, and its relay adds it again. The group is made anew when it is missed.
 Called by the outbox relay and the email actor. Every method raises RedisUnavailable.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
@@ -24,6 +26,7 @@ from persistence.redis import TIMEOUT_S, Redis
 STREAM: Final = "mail"
 DEAD: Final = "mail:dead"
 ATTEMPTS: Final = "mail:attempts"
+QUEUED: Final = "mail:queued"
 SENT: Final = "mail:sent:"
 GROUP: Final = "email-actors"
 SENT_MARK_S: Final = 7 * 86_400
@@ -59,6 +62,14 @@ return #letters
 """
 
 
+class Fate(Enum):
+    """What became of a mail that was added: under way or a dead letter, finished, or forgotten by Redis."""
+
+    QUEUED = "queued"
+    FINISHED = "finished"
+    LOST = "lost"
+
+
 class QueueFull(Exception):
     """The queue holds STREAM_MAX mails."""
 
@@ -73,8 +84,8 @@ class QueuedMail(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The same for every copy. Not the outbox's id, which a new database would use again."""
-        return hashlib.sha256(self.sealed).hexdigest()[:32]
+        """The same for every copy."""
+        return key_of(self.sealed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +112,31 @@ class MailQueue:
                 return False
             async with client.pipeline(transaction=True) as pipeline:
                 for outbox_id, sealed in mails:
+                    pipeline.sadd(QUEUED, key_of(sealed))
                     pipeline.xadd(STREAM, {"outbox_id": outbox_id, "sealed": sealed})
                 await pipeline.execute()
             return True
 
         if not await self._redis.run(add):
             raise QueueFull(f"the mail queue holds {STREAM_MAX} mails")
+
+    async def fates(self, mails: Sequence[bytes]) -> list[Fate]:
+        """What became of each of these sealed mails, all of which were added once."""
+
+        async def look(client: Any) -> list[Fate]:
+            keys = [key_of(sealed) for sealed in mails]
+            async with client.pipeline(transaction=True) as pipeline:
+                pipeline.smismember(QUEUED, keys)
+                for key in keys:
+                    pipeline.exists(SENT + key)
+                queued, *finished = await pipeline.execute()
+            return [
+                Fate.QUEUED if waits else Fate.FINISHED if done else Fate.LOST
+                for waits, done in zip(queued, finished, strict=True)
+            ]
+
+        fates: list[Fate] = await self._redis.run(look)
+        return fates
 
     async def read(self, count: int, *, block_s: float) -> list[QueuedMail]:
         """New mails for this consumer; waits for the first one, `block_s` at most."""
@@ -172,8 +202,8 @@ class MailQueue:
 
         async def acknowledge(client: Any) -> None:
             async with client.pipeline(transaction=True) as pipeline:
-                pipeline.set(SENT + mail.key, 1, ex=SENT_MARK_S)
-                _finish(pipeline, mail)
+                mark_finished(pipeline, mail.key)
+                _take_out(pipeline, mail)
                 await pipeline.execute()
 
         await self._redis.run(acknowledge)
@@ -193,7 +223,7 @@ class MailQueue:
             async with client.pipeline(transaction=True) as pipeline:
                 letter = {"outbox_id": mail.outbox_id, "sealed": mail.sealed, "reason": reason[:REASON_MAX]}
                 pipeline.xadd(DEAD, letter, maxlen=DEAD_MAX, approximate=True)
-                _finish(pipeline, mail)
+                _take_out(pipeline, mail)
                 await pipeline.execute()
 
         await self._redis.run(bury)
@@ -271,7 +301,18 @@ class MailQueue:
         return await self._redis.run(attempt, timeout_s=timeout_s)
 
 
-def _finish(pipeline: Any, mail: QueuedMail) -> None:
+def key_of(sealed: bytes) -> str:
+    """What a mail is known by. Not the outbox's id, which a new database would use again."""
+    return hashlib.sha256(sealed).hexdigest()[:32]
+
+
+def mark_finished(pipeline: Any, key: str) -> None:
+    """Neither sent nor added again, for as long as the mark lasts."""
+    pipeline.set(SENT + key, 1, ex=SENT_MARK_S)
+    pipeline.srem(QUEUED, key)
+
+
+def _take_out(pipeline: Any, mail: QueuedMail) -> None:
     pipeline.xack(STREAM, GROUP, mail.entry_id)
     pipeline.xdel(STREAM, mail.entry_id)
     pipeline.hdel(ATTEMPTS, mail.key)

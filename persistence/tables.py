@@ -254,10 +254,13 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("kind", Text, nullable=False, comment="What the mail is for"),
-    Column("sealed", LargeBinary, comment="The mail, encrypted; gone once relayed"),
+    Column("sealed", LargeBinary, comment="The mail, encrypted; gone once it is known to be sent"),
     Column("created_at", Time, nullable=False, server_default=func.now()),
     Column("relayed_at", Time, comment="When it was handed to the mail queue"),
-    CheckConstraint("(sealed is null) = (relayed_at is not null)", name="sealed"),
+    Column("sent_at", Time, comment="When it was known to be sent, or given up for good"),
+    CheckConstraint("(sealed is null) = (sent_at is not null)", name="sealed"),
+    CheckConstraint("sent_at is null or relayed_at is not null", name="relayed"),
     comment="Mail to send, committed together with what it is about",
 )
 Index("outbox_waiting_idx", outbox.c.id, postgresql_where=outbox.c.relayed_at.is_(None))
+Index("outbox_unsent_idx", outbox.c.id, postgresql_where=outbox.c.sent_at.is_(None))

@@ -47,6 +47,13 @@ def redis_url(redis_server: LocalRedis) -> str:
 
 
 @pytest.fixture
+def meddler(redis_url: str) -> Iterator[redis.Redis]:
+    """A plain synchronous client of `redis_url`, to look and to meddle with."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
 def empty_database_url(postgres_server: LocalPostgres) -> Iterator[str]:
     """A new database without tables."""
     yield from _database(postgres_server, "template1")

@@ -6,7 +6,8 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+import trio
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -31,6 +32,8 @@ class Metrics:
         )
         self._observers: dict[tuple[str, Operation, int], Callable[[float], None]] = {}
         self._registry.register(_Tree(statistics))
+        tasks = Gauge("transactions_tasks", "Trio tasks that live now", registry=self._registry)
+        tasks.set_function(lambda: trio.lowlevel.current_statistics().tasks_living)
         ProcessCollector(registry=self._registry)
 
     def answered(self, transport: str, operation: Operation, status: int, took_s: float) -> None:

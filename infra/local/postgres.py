@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -128,6 +128,20 @@ class LocalPostgres:
         """Where psql, pgbench and the like of this server are."""
         return self._install / "bin"
 
+    def follow(self, primary: LocalPostgres) -> None:
+        """Become a standby of a running server, in place of a first start of one's own; raises LocalServerError."""
+        self._settle_in()
+        options = ["--checkpoint=fast", "--write-recovery-conf", "-d", primary.url("postgres"), "-D"]
+        self._make_data([self.binaries / "pg_basebackup", *options], go_on)
+
+    def promote(self) -> None:
+        """From a standby to a primary; raises LocalServerError."""
+        self._ask("select pg_promote()")
+
+    def configure(self, name: str, value: str) -> None:
+        """Change a setting of the running server; for what takes effect without a restart."""
+        self._ask(f"alter system set {name} = '{value}'", "select pg_reload_conf()")
+
     def create_database(self, name: str, *, template: str = "template1") -> bool:
         """False when it is there already."""
         there = self._ask(f"select count(*) from pg_database where datname = '{name}'") == "1"
@@ -139,15 +153,9 @@ class LocalPostgres:
         """Drop it, whoever is connected."""
         self._ask(f'drop database if exists "{name}" with (force)')
 
-    def _ask(self, statement: str) -> str:
-        command: list[str | Path] = [
-            self.binaries / "psql",
-            "-qAtX",
-            "-d",
-            self.url("postgres"),
-            "-c",
-            statement,
-        ]
+    def _ask(self, *statements: str) -> str:
+        commands = [part for statement in statements for part in ("-c", statement)]
+        command: list[str | Path] = [self.binaries / "psql", "-qAtX", "-d", self.url("postgres"), *commands]
         done = run(command, check=go_on, timeout_s=ASK_TIMEOUT_S)
         if done.returncode != 0:
             raise LocalServerError(done.stderr.strip())
@@ -171,25 +179,24 @@ class LocalPostgres:
             self._socket_folder = Path(tempfile.gettempdir()) / f"transactions-{name}"
 
     def _initialise(self, check: Check) -> None:
+        options = ["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions", "-D"]
+        self._make_data([self.binaries / "initdb", *options], check)
+
+    def _make_data(self, command: Sequence[str | Path], check: Check) -> None:
+        """By a command whose last argument is the directory to be made; a half-made one is never taken for it."""
         partial = self._data.with_name("data.partial")
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(self._data, ignore_errors=True)
-        partial.mkdir()
+        partial.mkdir(mode=0o700)
         self._give(partial)
-        options = ["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions"]
-        child = spawn(
-            [self.binaries / "initdb", *options, "-D", partial],
-            folder=partial,
-            log=self._log,
-            user=self._user,
-            environment={},
-        )
+        child = spawn([*command, partial], folder=partial, log=self._log, user=self._user, environment={})
         with killed_on_error(child):
             while child.poll() is None:
                 check()
                 time.sleep(POLL_S)
         if child.returncode != 0:
-            raise LocalServerError(f"initdb failed: {last_line(self._log)} (all of it in {self._log})")
+            name = Path(command[0]).name
+            raise LocalServerError(f"{name} failed: {last_line(self._log)} (all of it in {self._log})")
         partial.rename(self._data)
 
     def _run(self, check: Check) -> None:

@@ -78,6 +78,7 @@ async def test_mails_go_from_the_outbox_to_the_recipient_once(database_url, redi
             await until(lambda: len(delivery.sent) == 3)
         assert delivery.sent == ["0", "1", "2"]
         assert await queue.counts() == QueueCounts(0, 0, 0)
+        assert await relay.confirm() == 0
         async with pool.connection() as connection:
             assert await outbox.count_waiting(connection) == 0
             cursor = await connection.execute("select count(*) from outbox where sealed is not null")

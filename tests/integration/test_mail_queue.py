@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import redis as plain_redis
 import trio
 
 from persistence import mail_queue
 from persistence.dead_letters import DeadLetters
 from persistence.mail_queue import MailQueue, QueueCounts, QueueFull
 from persistence.redis import RedisUnavailable, open_redis
-
-
-@pytest.fixture
-def meddler(redis_url):
-    """A plain synchronous client, for looking and meddling."""
-    with plain_redis.Redis.from_url(redis_url) as client:
-        yield client
 
 
 async def test_ping_tells_whether_redis_is_there(redis_url, tmp_path):

@@ -11,6 +11,7 @@ from actors.supervisor import ChildSpec, Supervisor
 from infra.local.postgres import LocalPostgres
 from migrations import run as migrations
 from persistence import mail_queue, outbox
+from persistence.dead_letters import DeadLetters
 from persistence.mail_queue import MailQueue
 from persistence.pool import Pool, open_pool
 from persistence.redis import open_redis
@@ -157,3 +158,86 @@ async def test_only_what_was_relayed_long_ago_is_purged(database_url, redis_url,
         database.execute("update outbox set relayed_at = relayed_at - interval '31 days' where id = 1")
         assert await moving.purge() == 1
         assert database.execute("select array_agg(id order by id) from outbox").fetchone() == ([2, 3],)
+
+
+def unsent(database) -> list[tuple[int, bool, bool]]:
+    """Mails by id: whether they are kept, and whether they wait."""
+    query = "select id, sealed is not null, relayed_at is null from outbox order by id"
+    return database.execute(query).fetchall()
+
+
+async def test_a_mail_is_kept_until_it_is_known_to_be_sent(database_url, redis_url, database):
+    async with open_pool(database_url) as pool, open_redis(redis_url) as redis:
+        queue = MailQueue(redis, "one")
+        moving = relay(pool, queue)
+        await put(pool, b"a", b"b")
+        await moving.receive(Wake())
+        (first, _) = await queue.read(2, block_s=0.1)
+        assert await moving.confirm() == 0
+        assert unsent(database) == [(1, True, False), (2, True, False)]
+        await queue.acknowledge(first)
+        assert await moving.confirm() == 0
+        assert unsent(database) == [(1, False, False), (2, True, False)]
+
+
+async def test_what_redis_has_forgotten_is_moved_again_and_what_was_sent_is_not(
+    database_url, redis_url, database, meddler
+):
+    async with open_pool(database_url) as pool, open_redis(redis_url) as redis:
+        queue = MailQueue(redis, "one")
+        moving = relay(pool, queue)
+        await put(pool, b"sent", b"held", b"waits")
+        await moving.receive(Wake())
+        first, _ = await queue.read(2, block_s=0.1)
+        await queue.acknowledge(first)
+        await moving.confirm()
+        meddler.flushdb()
+        assert await moving.confirm() == 2
+        assert await moving.receive(Wake()) == 2
+        assert [mail.sealed for mail in await queue.read(9, block_s=0.1)] == [b"held", b"waits"]
+        assert unsent(database) == [(1, False, False), (2, True, False), (3, True, False)]
+
+
+async def test_dead_letters_are_kept_too_until_somebody_forgets_them(
+    database_url, redis_url, database, meddler
+):
+    async with open_pool(database_url) as pool, open_redis(redis_url) as redis:
+        queue = MailQueue(redis, "one")
+        moving = relay(pool, queue)
+        await put(pool, b"a")
+        await moving.receive(Wake())
+        (mail,) = await queue.read(1, block_s=0.1)
+        await queue.bury(mail, "nobody takes it")
+        assert await moving.confirm() == 0
+        assert unsent(database) == [(1, True, False)]
+        meddler.flushdb()
+        assert await moving.confirm() == 1
+        await moving.receive(Wake())
+        (again,) = await queue.read(1, block_s=0.1)
+        await queue.bury(again, "still nobody")
+        assert await DeadLetters(redis).purge() == 1
+        assert await moving.confirm() == 0
+        assert unsent(database) == [(1, False, False)]
+
+
+async def test_a_running_relay_finds_out_by_itself_what_was_lost(database_url, redis_url, meddler):
+    async with open_pool(database_url) as pool, open_redis(redis_url) as redis:
+        queue = MailQueue(redis, "one")
+        async with running(moving := relay(pool, queue, poll_s=0.05)):
+            await put(pool, b"a")
+            moving.wake()
+            await queued(queue, 1)
+            meddler.flushdb()
+            await queued(queue, 1)
+
+
+async def test_more_than_a_chunk_is_confirmed_at_once(database_url, redis_url, database):
+    async with open_pool(database_url) as pool, open_redis(redis_url) as redis:
+        queue = MailQueue(redis, "one")
+        moving = relay(pool, queue)
+        await put(pool, *(b"%d" % number for number in range(230)))
+        await moving.receive(Wake())
+        for mail in await queue.read(230, block_s=0.1):
+            await queue.acknowledge(mail)
+        await moving.confirm()
+        assert database.execute("select count(*) from outbox where sent_at is null").fetchone() == (0,)

@@ -22,7 +22,7 @@ class PoolStatistics:
     idle: int
 
 
-def test_every_answer_and_every_number_of_the_tree_is_told():
+async def test_every_answer_and_every_number_of_the_tree_is_told():
     lanes = [ChildStatistics(f"lane {n}", True, 0, LaneStatistics(10 * n)) for n in (1, 2)]
     accounts = ChildStatistics("accounts", True, 3, (PoolStatistics(7), None))
     metrics = Metrics(lambda: ChildStatistics("service", True, 0, None, (accounts, *lanes)))

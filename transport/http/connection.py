@@ -42,7 +42,9 @@ class HttpConnection:
         config: Config,
         context: WorkerContext,
         limits: HttpLimits,
+        draining: Callable[[], bool],
     ) -> None:
+        self._draining = draining
         self._stream = stream
         self._app = app
         self._config = config
@@ -82,7 +84,7 @@ class HttpConnection:
         async with Tasks() as group:
             state = ConnectionState({})
             self._protocol = Http1(self._app, config, context, group, state, False, client, server, self._send)
-            self._protocol.limited(self._limits, self._stream_began)
+            self._protocol.limited(self._limits, stream_began=self._stream_began, draining=self._draining)
             await self._read_all()
             await self._protocol.handle(Closed())
 

@@ -24,15 +24,21 @@ class Http1(H11Protocol):
     """Takes no offer to speak anything else: RFC 9110 7.8 lets a server ignore an upgrade.
 
     The head of an answer is sent together with what follows it; that of a stream at once, and `stream_began` is told.
+    Once the server is `draining`, each answer says that it is the connection's last: a client that is told goes
+    elsewhere, while one whose connection just ends may have sent a request that nobody reads.
     """
 
     stream_began: Callable[[], None]
+    draining: Callable[[], bool]
     _head = b""
 
-    def limited(self, limits: HttpLimits, stream_began: Callable[[], None]) -> None:
+    def limited(
+        self, limits: HttpLimits, *, stream_began: Callable[[], None], draining: Callable[[], bool]
+    ) -> None:
         """To be called first."""
         self.connection: h11.Connection = StrictConnection(limits.head_max_bytes, limits.headers_max)
         self.stream_began = stream_began
+        self.draining = draining
 
     async def time_out(self) -> None:
         """Tell a client whose request did not come in time, unless it is being answered."""
@@ -87,8 +93,8 @@ class Http1(H11Protocol):
 
     def _completed(self, response: h11.Response) -> h11.Response:
         headers = own_first(response.headers.raw_items())
-        if self.connection.their_state is h11.SEND_BODY:
-            # The rest of the request is not waited for, so nothing can follow it here.
+        # Where the rest of the request is not waited for, nothing can follow it here.
+        if self.connection.their_state is h11.SEND_BODY or self.draining():
             headers.append((b"connection", b"close"))
         if len(headers) == len(response.headers):
             return response

@@ -94,12 +94,14 @@ class HttpServer:
         self._config = _Config(public_url)
         self._connections: set[HttpConnection] = set()
         self._stop = trio.Event()
+        self._draining = False
         self.port = 0
         self.listening = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen, report ready, serve; once stopped, end when what is in flight is answered, or the grace is over."""
         self._stop = trio.Event()
+        self._draining = False
         self._context = WorkerContext(None)
         host, _, port = self._address.rpartition(":")
         listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=BACKLOG)
@@ -123,12 +125,19 @@ class HttpServer:
                 if connection.is_idle:
                     connection.read_no_more()
 
+    def announce_drain(self) -> None:
+        """Tell each client with its next answer that it is the last here; who comes is still served."""
+        self._draining = True
+
     def stop(self) -> None:
         """Close the listeners, finish what is in flight."""
+        self.announce_drain()
         self._stop.set()
 
     async def _handle(self, stream: trio.SocketStream) -> None:
-        connection = HttpConnection(stream, self._app, self._config, self._context, self._limits)
+        connection = HttpConnection(
+            stream, self._app, self._config, self._context, self._limits, lambda: self._draining
+        )
         place = self._admission.enter(connection, connection.peer)
         if place is None:
             await trio.aclose_forcefully(stream)

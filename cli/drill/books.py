@@ -1,0 +1,54 @@
+"""The ledger as it stands in PostgreSQL when a drill is over: what the judge holds the history against."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cli.drill.history import Line
+from persistence.connection import open_connection
+
+
+class Moved(NamedTuple):
+    """A transfer that is there."""
+
+    source: int
+    target: int
+    amount: int
+
+
+@dataclass(slots=True)
+class Books:
+    """Some accounts, their entries in order of `seq`, and every transfer from or to them."""
+
+    balances: dict[int, int] = field(default_factory=dict)
+    entries: dict[int, list[Line]] = field(default_factory=lambda: defaultdict(list))
+    transfers: dict[int, Moved] = field(default_factory=dict)
+
+
+async def read_books(database_url: str, accounts: Collection[int]) -> Books:
+    """In one snapshot. Raises psycopg's errors through `persistence.faults`."""
+    books, ids = Books(), sorted(accounts)
+    connection = await open_connection(database_url, application_name="judge")
+    async with connection:
+        await connection.execute("begin isolation level repeatable read read only")
+        found = await connection.execute("select id, balance from accounts where id = any(%s)", [ids])
+        books.balances = dict(await found.fetchall())
+        found = await connection.execute(
+            "select account_id, seq, transfer_id, amount, balance_after from entries"
+            " where account_id = any(%s) order by account_id, seq",
+            [ids],
+        )
+        for account, *line in await found.fetchall():
+            books.entries[account].append(Line(*line))
+        found = await connection.execute(
+            "select id, from_account_id, to_account_id, amount from transfers"
+            " where from_account_id = any(%s) or to_account_id = any(%s)",
+            [ids, ids],
+        )
+        for transfer_id, *moved in await found.fetchall():
+            books.transfers[transfer_id] = Moved(*moved)
+        await connection.execute("commit")
+    return books

@@ -1,0 +1,211 @@
+"""A whole installation for one drill: PostgreSQL and Redis of its own, and services as processes, in a folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import trio
+
+from cli.drill.proxy import Link, Proxy, open_proxy
+from cli.hammer.http_client import HttpClient, HttpFailed
+from infra.local.postgres import SUPERUSER, LocalPostgres
+from infra.local.process import last_line
+from infra.local.redis import LocalRedis
+
+COMMAND = [sys.executable, "-m", "cli.main"]
+ROOT = Path(__file__).resolve().parents[2]
+READY_TIMEOUT_S = 30.0
+ENV_OF_OURS = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+"""What of our own environment a service is given: no setting of an installation that is in use."""
+
+
+class DrillFailed(Exception):
+    """The drill itself could not be carried out: one line for a person."""
+
+
+class Service:
+    """One service, on the same two ports whenever it is started; what it says goes to `log`."""
+
+    def __init__(self, folder: Path, code: Path, name: str, environment: dict[str, str]) -> None:
+        self._code = code
+        self.http_port, self.grpc_port = _free_port(), _free_port()
+        self.log = folder / f"{name}.log"
+        self._environment = {
+            **{name: os.environ[name] for name in ENV_OF_OURS if name in os.environ},
+            **environment,
+            "HTTP_SERVER_ADDRESS": f"127.0.0.1:{self.http_port}",
+            "GRPC_SERVER_ADDRESS": f"127.0.0.1:{self.grpc_port}",
+        }
+        self._process: trio.Process | None = None
+
+    async def start(self) -> None:
+        """Start it, and do not wait."""
+        with self.log.open("ab") as log:
+            self._process = await trio.lowlevel.open_process(
+                [*COMMAND, "serve"], stdout=log, stderr=log, cwd=self._code, env=self._environment
+            )
+
+    async def wait_ready(self) -> None:
+        """Until it is able to take work; raises DrillFailed when it has ended, or is not so in time."""
+        with trio.move_on_after(READY_TIMEOUT_S):
+            while await self.readyz() != 200:
+                if not self.running:
+                    raise DrillFailed(f"the service ended at once: {last_line(self.log)}")
+                await trio.sleep(0.02)
+            return
+        raise DrillFailed(f"the service was not ready within {READY_TIMEOUT_S:g} s: {last_line(self.log)}")
+
+    async def readyz(self) -> int:
+        """The status of its readiness; 0 while nobody answers."""
+        async with HttpClient("127.0.0.1", self.http_port) as client:
+            try:
+                return (await client.request("GET", "/readyz"))[0]
+            except HttpFailed:
+                return 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def wait(self) -> int:
+        """Its exit status, once it has ended: negative for the signal that ended it."""
+        assert self._process is not None
+        return await self._process.wait()
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.returncode is None
+
+    async def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        if self.running:
+            self.signal(signal.SIGKILL)
+            await self.wait()
+
+
+class Installation:
+    """Made by `open_installation`."""
+
+    def __init__(self, folder: Path, code: Path) -> None:
+        self.folder = folder
+        self._code = code
+        self.postgres = LocalPostgres(folder / "postgres")
+        self.redis = LocalRedis(folder / "redis")
+        self.standby: LocalPostgres | None = None
+        """Synchronous, where the drill has asked for one."""
+        self.mail = folder / "var" / "mail"
+        self.proxies: dict[Link, Proxy] = {}
+        self._services: list[Service] = []
+
+    def service(self, name: str, **environment: str) -> Service:
+        """A service on this installation, not started yet."""
+        service = Service(
+            self.folder,
+            self._code,
+            name,
+            {
+                "DATABASE_URL": self._database_url(),
+                "REDIS_URL": self._redis_url(),
+                "VAR_DIR": str(self.folder / "var"),
+                "RATE_LIMITS": "off",
+                "ACCESS_TOKEN_DURATION": "24h",
+                **environment,
+            },
+        )
+        self._services.append(service)
+        return service
+
+    def _database_url(self) -> str:
+        proxy = self.proxies.get(Link.POSTGRES)
+        if self.standby is not None:
+            folders = f"{self.postgres.socket_folder},{self.standby.socket_folder}"
+            return (
+                f"postgresql://{SUPERUSER}@/transactions?host={quote(folders)}&target_session_attrs=read-write"
+            )
+        if proxy is None:
+            return self.postgres.url()
+        query = "sslmode=disable&gssencmode=disable"
+        return f"postgresql://{SUPERUSER}@127.0.0.1:{proxy.port}/transactions?{query}"
+
+    def _redis_url(self) -> str:
+        proxy = self.proxies.get(Link.REDIS)
+        return self.redis.url if proxy is None else f"redis://127.0.0.1:{proxy.port}/0"
+
+    async def open_postgres(self) -> trio.SocketStream:
+        """A line to PostgreSQL itself."""
+        return await trio.open_unix_socket(self.postgres.socket_folder / ".s.PGSQL.5432")
+
+    async def open_redis(self) -> trio.SocketStream:
+        """A line to Redis itself."""
+        return await trio.open_unix_socket(urlsplit(self.redis.url).path)
+
+    def start_standby(self) -> None:
+        """Nothing is committed from now on that it does not have."""
+        self.standby = LocalPostgres(self.folder / "standby")
+        self.standby.follow(self.postgres)
+        self.standby.start()
+        self.postgres.configure("synchronous_standby_names", "*")
+
+    async def aclose(self) -> None:
+        """End whatever still runs."""
+        with trio.CancelScope(shield=True):
+            for service in self._services:
+                await service.kill()
+            for server in (self.standby, self.postgres, self.redis):
+                if server is not None:
+                    await trio.to_thread.run_sync(server.stop)
+
+
+@asynccontextmanager
+async def open_installation(
+    folder: Path, code: Path = ROOT, *, proxied: Collection[Link] = (), standby: bool = False
+) -> AsyncIterator[Installation]:
+    """In an empty folder, migrated, for the block, with the service's code in `code`; PostgreSQL may have a standby.
+
+    On the links that are `proxied` everything goes through a proxy.
+
+    Raises LocalServerError or DrillFailed.
+    """
+    installation = Installation(folder, code)
+    try:
+        for server in (installation.postgres, installation.redis):
+            await trio.to_thread.run_sync(server.start)
+        await trio.to_thread.run_sync(installation.postgres.create_database, "transactions")
+        migrated = await trio.run_process(
+            [*COMMAND, "migrate", "up"],
+            cwd=code,
+            env={**os.environ, "DATABASE_URL": installation.postgres.url()},
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+        if migrated.returncode:
+            raise DrillFailed(migrated.stderr.decode().strip())
+        if standby:
+            await trio.to_thread.run_sync(installation.start_standby)
+        async with AsyncExitStack() as stack:
+            for link, upstream in (
+                (Link.POSTGRES, installation.open_postgres),
+                (Link.REDIS, installation.open_redis),
+            ):
+                if link in proxied:
+                    installation.proxies[link] = await stack.enter_async_context(open_proxy(upstream))
+            yield installation
+    finally:
+        await installation.aclose()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

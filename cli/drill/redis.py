@@ -1,0 +1,90 @@
+"""The redis drill: Redis is stopped, killed, emptied and hung, while money moves and users register."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from cli.drill.history import POSTED
+from cli.drill.judge import Verdict
+from cli.drill.mails import all_sent
+from cli.drill.proxy import Link
+from cli.drill.stage import Stage
+
+AWAY_MIN_S, AWAY_MAX_S = 0.5, 2.5
+APART_MIN_S, APART_MAX_S = 0.5, 1.5
+EMPTY = b"if redis.call('XLEN', 'mail') < 2 then return 0 end redis.call('FLUSHALL') return 1"
+EMPTY_IF_FULL = b"*3\r\n$4\r\nEVAL\r\n$%d\r\n%b\r\n$1\r\n0\r\n" % (len(EMPTY), EMPTY)
+"""Not before several mails are in the queue, of which only one can be in somebody's hand."""
+EMPTY_WITHIN_S = 3.0
+TRANSFER_S = 5.0
+"""How long a transfer may take at the most, whatever Redis does: shorter than a request's time."""
+
+
+async def redis(stage: Stage) -> list[Verdict]:
+    """One trouble after another, in an order left to chance, until the time is over and each has been met."""
+    troubles: list[Callable[[Stage], Awaitable[None]]] = [_stopped, _killed, _emptied, _hung]
+    until = trio.current_time() + stage.seconds
+    queue: list[Callable[[Stage], Awaitable[None]]] = []
+    met = 0
+    async with stage.under_load(registrations=True):
+        while trio.current_time() < until or queue:
+            if not queue:
+                queue = list(troubles)
+                stage.rng.shuffle(queue)
+            await trio.sleep(stage.rng.uniform(APART_MIN_S, APART_MAX_S))
+            await queue.pop()(stage)
+            met += 1
+    return [
+        _transfers(stage, met),
+        await all_sent(stage.installation.mail, stage.load.history.addresses),
+        *await stage.judged(),
+    ]
+
+
+def _transfers(stage: Stage, met: int) -> Verdict:
+    attempts = stage.load.history.attempts
+    failed = [each for each in attempts if each.outcome != POSTED]
+    slowest_s = max(each.ended_s - each.began_s for each in attempts)
+    detail = f"{met} troubles, {len(attempts):,} transfers, the slowest {slowest_s:.2f} s"
+    if failed:
+        detail = f"{len(failed)} failed, the first with {failed[0].outcome}"
+    return Verdict("no transfer fails because of Redis", not failed and slowest_s <= TRANSFER_S, detail)
+
+
+async def _stopped(stage: Stage) -> None:
+    await _away(stage, "stopped", stage.installation.redis.stop)
+
+
+async def _killed(stage: Stage) -> None:
+    await _away(stage, "killed", stage.installation.redis.kill)
+
+
+async def _away(stage: Stage, how: str, end: Callable[[], None]) -> None:
+    stage.probe.mark(f"Redis is {how}")
+    await trio.to_thread.run_sync(end)
+    await trio.sleep(stage.rng.uniform(AWAY_MIN_S, AWAY_MAX_S))
+    await trio.to_thread.run_sync(stage.installation.redis.start)
+    stage.probe.mark("Redis is back")
+
+
+async def _emptied(stage: Stage) -> None:
+    """When mails have piled up and come into the queue, so that there is something to lose."""
+    await _stopped(stage)
+    async with await stage.installation.open_redis() as line:
+        with trio.move_on_after(EMPTY_WITHIN_S):
+            while True:
+                await line.send_all(EMPTY_IF_FULL)
+                if await line.receive_some(64) == b":1\r\n":
+                    break
+    stage.probe.mark("Redis is emptied")
+
+
+async def _hung(stage: Stage) -> None:
+    (proxy,) = stage.proxies[Link.REDIS]
+    stage.probe.mark("Redis hangs")
+    proxy.silent = True
+    await trio.sleep(stage.rng.uniform(AWAY_MIN_S, AWAY_MAX_S))
+    proxy.silent = False
+    stage.probe.mark("Redis goes on")

@@ -1,0 +1,159 @@
+"""What every drill stands on: an installation with running services, funded accounts, a load, and a judge."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+import trio
+
+from cli.credentials import Credentials, new_users
+from cli.drill.books import read_books
+from cli.drill.history import POSTED, Request
+from cli.drill.installation import ROOT, DrillFailed, Installation, Service, open_installation
+from cli.drill.judge import Verdict, judge
+from cli.drill.load import Load
+from cli.drill.probe import Probe
+from cli.drill.proxy import Link, Proxy, open_proxy
+from cli.hammer.plan import Plan
+from cli.hammer.prepare import prepare_over_http
+
+ACCOUNTS = 6
+"""Few, so that all of them are hot."""
+CURRENCY = "USD"
+GRACE_S = 10.0
+"""SHUTDOWN_GRACE of the drill's services."""
+MARGIN_S = 1.0
+"""What a process may need to be gone once its grace is over."""
+
+
+class Stage:
+    """Made by `open_stage`. `rng` is for everything that is left to chance, `seconds` for how long the drill is."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        services: Sequence[Service],
+        plan: Plan,
+        load: Load,
+        rng: random.Random,
+        seconds: float,
+        proxies: Mapping[Link, Sequence[Proxy]],
+    ) -> None:
+        self.proxies = proxies
+        self.installation = installation
+        self.services = services
+        self.load = load
+        self.rng = rng
+        self.seconds = seconds
+        self.failed_over = False
+        self.probe = Probe(services[0].http_port)
+        self._plan = plan
+
+    @property
+    def service(self) -> Service:
+        """The only one, or the first."""
+        return self.services[0]
+
+    @property
+    def database_url(self) -> str:
+        """Past every proxy: for looking, not for the service."""
+        server = self.installation.standby if self.failed_over else self.installation.postgres
+        assert server is not None
+        return server.url()
+
+    @asynccontextmanager
+    async def under_load(self, *, movers: int = 8, registrations: bool = False) -> AsyncIterator[None]:
+        """The load and the probe, for the block; the service must be there at its end."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.probe.watch_ready)
+            nursery.start_soon(self.probe.watch_batches)
+            async with self.load.running(movers=movers, registrations=registrations):
+                yield
+            nursery.cancel_scope.cancel()
+
+    async def ended(self) -> int:
+        """The service's exit status; raises DrillFailed when it outlasts its grace."""
+        with trio.move_on_after(GRACE_S + MARGIN_S):
+            return await self.service.wait()
+        raise DrillFailed(
+            f"the service still runs {GRACE_S + MARGIN_S:g} s after SIGTERM: see {self.service.log}"
+        )
+
+    async def recovered(self) -> float:
+        """How many seconds it takes until a transfer is acknowledged that was asked for from now on."""
+        now, attempts = trio.current_time(), self.load.history.attempts
+        seen = len(attempts)
+        while not any(each.outcome == POSTED and each.began_s >= now for each in attempts[seen:]):
+            await trio.sleep(0.01)
+        return trio.current_time() - now
+
+    async def judged(self) -> list[Verdict]:
+        """What the judge says of the load's history."""
+        return judge(self.load.history, await read_books(self.database_url, self._plan.accounts))
+
+
+@asynccontextmanager
+async def open_stage(
+    folder: Path,
+    rng: random.Random,
+    seconds: float,
+    *,
+    services: int = 1,
+    proxied: Collection[Link] = (),
+    standby: bool = False,
+    code: Path = ROOT,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncIterator[Stage]:
+    """In an empty folder, for the block; so many services run with these settings, from the code in a folder.
+
+    On the links that are `proxied` everything goes through proxies.
+
+    Raises DrillFailed and LocalServerError.
+    """
+    async with open_installation(folder, code, proxied=proxied, standby=standby) as installation:
+        started = [
+            installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s", **environment)
+            for number in range(1, services + 1)
+        ]
+        for service in started:
+            await service.start()
+            await service.wait_ready()
+        owner, plan = await _funded(installation.postgres.url(), started[0])
+        async with AsyncExitStack() as stack:
+            addresses = [(each.http_port, each.grpc_port) for each in started]
+            proxies = {link: [proxy] for link, proxy in installation.proxies.items()}
+            if Link.CLIENTS in proxied:
+                behind = [
+                    [await stack.enter_async_context(open_proxy(partial(_open_local, port))) for port in ports]
+                    for ports in addresses
+                ]
+                addresses = [(http.port, grpc.port) for http, grpc in behind]
+                proxies[Link.CLIENTS] = [proxy for pair in behind for proxy in pair]
+            load = Load(owner, plan, rng, addresses)
+            await _note_what_was_before(load, installation.postgres.url(), plan)
+            yield Stage(installation, started, plan, load, rng, seconds, proxies)
+
+
+async def _open_local(port: int) -> trio.SocketStream:
+    return await trio.open_tcp_stream("127.0.0.1", port)
+
+
+async def _funded(database_url: str, service: Service) -> tuple[Credentials, Plan]:
+    users = await new_users(database_url, "drill")
+    plan = await prepare_over_http(
+        "127.0.0.1", service.http_port, users, accounts=ACCOUNTS, hot=False, currency=CURRENCY
+    )
+    return users, plan
+
+
+async def _note_what_was_before(load: Load, database_url: str, plan: Plan) -> None:
+    books, now = await read_books(database_url, plan.accounts), trio.current_time()
+    load.history.requests += (
+        Request(f"before-{number}", *moved, began_s=now, ended_s=now, outcome=POSTED, transfer_id=number)
+        for number, moved in books.transfers.items()
+    )
