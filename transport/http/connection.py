@@ -69,9 +69,10 @@ class HttpConnection:
         finally:
             await trio.aclose_forcefully(self._stream)
 
-    def read_no_more(self) -> None:
-        """Finish what is being answered: an idle connection ends at once."""
-        self._reading.cancel()
+    def end_when_idle(self) -> None:
+        """Finish what is being answered; of one that is idle, a request may be on its way for a moment yet."""
+        if self.is_idle:
+            self._reading.deadline = trio.current_time() + self._limits.last_request_s
 
     def end(self) -> None:
         """End at once."""

@@ -25,6 +25,7 @@ from transport.http.connection import HttpConnection
 from transport.http.endpoint import UsernameConverter
 from transport.http.hygiene import security_headers, with_cors
 from transport.http.limits import HttpLimits
+from transport.http.listening import serve_until
 from transport.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -107,23 +108,17 @@ class HttpServer:
         listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=BACKLOG)
         self.port = listeners[0].socket.getsockname()[1]
         async with trio.open_nursery() as connections:
-            async with trio.open_nursery() as accepting:
-
-                async def accept() -> None:
-                    await trio.serve_listeners(self._handle, listeners, handler_nursery=connections)
-
-                accepting.start_soon(accept)
-                accepting.start_soon(self._admission.run)
+            async with trio.open_nursery() as listening:
+                listening.start_soon(self._admission.run)
                 self.listening.set()
                 task_status.started()
-                await self._stop.wait()
-                accepting.cancel_scope.cancel()
+                await serve_until(self._stop, self._handle, listeners, connections)
+                listening.cancel_scope.cancel()
             self._drain()
             await self._context.terminated.set()
             connections.cancel_scope.deadline = trio.current_time() + self._grace_s
             for connection in self._connections:
-                if connection.is_idle:
-                    connection.read_no_more()
+                connection.end_when_idle()
 
     def announce_drain(self) -> None:
         """Tell each client with its next answer that it is the last here; who comes is still served."""
@@ -144,6 +139,8 @@ class HttpServer:
             return
         connection.holds = partial(self._admission.hold, place)
         self._connections.add(connection)
+        if self._stop.is_set():
+            connection.end_when_idle()
         try:
             await connection.run()
         except Exception:  # a defect on one connection must not end the others
