@@ -183,7 +183,7 @@ class Supervisor:
             await self._wake.wait()
             self._wake = trio.Event()
             while self._exits and not self._stop_requested:
-                exit_ = self._exits.popleft()
+                exit_ = self._next_exit()
                 if not self._is_crash(exit_):
                     continue
                 name, reason = exit_.child.spec.name, exit_.reason
@@ -197,6 +197,12 @@ class Supervisor:
                     exceeded.__cause__ = reason
                     return exceeded
         return None
+
+    def _next_exit(self) -> _Exit:
+        # In the order of their start: where a restart takes the rest along, it makes up for later ones.
+        first = min(self._exits, key=lambda each: self._children.index(each.child))
+        self._exits.remove(first)
+        return first
 
     @staticmethod
     def _is_crash(exit_: _Exit) -> bool:

@@ -35,7 +35,7 @@ class Service:
 
     def __init__(self, folder: Path, code: Path, name: str, environment: dict[str, str]) -> None:
         self._code = code
-        self.http_port, self.grpc_port = _free_port(), _free_port()
+        self.http_port, self.grpc_port = _free_ports()
         self.log = folder / f"{name}.log"
         self._environment = {
             **{name: os.environ[name] for name in ENV_OF_OURS if name in os.environ},
@@ -204,8 +204,8 @@ async def open_installation(
         await installation.aclose()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:  # both at once, so that they are two
+        for probe in (one, other):
+            probe.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]

@@ -12,7 +12,7 @@ import trio
 
 from cli.drill.judge import Verdict
 
-PATIENCE_S = 20.0
+PATIENCE_S = 12.0
 
 Mails = dict[str, list[str]]
 """The Message-IDs of the mails to each address."""

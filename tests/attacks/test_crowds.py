@@ -30,6 +30,7 @@ LARGE = framed(
 )
 SMALL = framed(reflection_pb2.ServerReflectionRequest(list_services="*").SerializeToString())
 WINDOW_MAX = 2**31 - 1
+MORE_THAN_PLACES = AdmissionLimits().connections_max + 200
 
 
 @contextmanager
@@ -126,13 +127,16 @@ def a_byte_of_a_preface(connection: socket.socket, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attack", "over"),
-    [(a_byte, "http"), (a_byte_of_a_preface, "grpc"), (endless_streams, "grpc")],
+    ("attack", "over", "size"),
+    [
+        (a_byte, "http", MORE_THAN_PLACES),
+        (a_byte_of_a_preface, "grpc", MORE_THAN_PLACES),
+        (endless_streams, "grpc", 900),
+    ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_a_crowd_from_elsewhere_takes_nothing_of_anybody_here(service: ServiceProcess, attack, over):
+def test_a_crowd_from_elsewhere_takes_nothing_of_anybody_here(service: ServiceProcess, attack, over, size):
     """Who was here before stays, with a stream that has no end, and somebody new gets in."""
-    crowded = 2 * AdmissionLimits().connections_max
     with (
         closing(HTTPConnection("127.0.0.1", service.http_port, timeout=TIMEOUT_S)) as here,
         socket.create_connection(("127.0.0.1", service.grpc_port), timeout=TIMEOUT_S) as connection,
@@ -143,7 +147,7 @@ def test_a_crowd_from_elsewhere_takes_nothing_of_anybody_here(service: ServicePr
         stream.h2.initiate_connection()
         held = stream.begin(path=REFLECTION)
         stream.flush()
-        with crowd(port_of(service, over), crowded, attack, source="127.0.0.2") as opened:
+        with crowd(port_of(service, over), size, attack, source="127.0.0.2") as opened:
             answers(service)
             for each in opened:  # a byte now and then
                 with suppress(ConnectionError):

@@ -21,7 +21,7 @@ FOLDERS = (
 @pytest.mark.parametrize("name", DRILLS)
 def test_a_drill_finds_every_promise_kept(name, tmp_path):
     drawn = tmp_path / "timeline.svg"
-    command = [*COMMAND, "drill", name, "--seed", str(SEED), "--seconds", "12", "--json", "--svg", str(drawn)]
+    command = [*COMMAND, "drill", name, "--seed", str(SEED), "--seconds", "8", "--json", "--svg", str(drawn)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -102,7 +102,7 @@ def mutated(code: Path, changes: dict[str, list[tuple[str, str]]]) -> None:
 def test_a_drill_catches_a_service_with_a_defect(defect, tmp_path):
     name, promise, changes = MUTATIONS[defect]
     mutated(tmp_path, changes)
-    verdicts, _ = carry_out(name, SEED, 6, tmp_path)
+    verdicts, _ = carry_out(name, SEED, 5, tmp_path)
     broken = {verdict.promise: verdict.detail for verdict in verdicts if not verdict.kept}
     print(f"{defect}: {name}: {broken}")
     assert promise in broken, verdicts

@@ -57,7 +57,7 @@ async def test_commits_of_this_process_wake_at_once(feed):
     assert feed.statistics().watchers == 0
 
 
-async def test_commits_of_others_wake_at_the_next_look(feed, database):
+async def test_commits_of_others_wake_at_the_next_look(feed, database, autojump_clock):
     rung = []
     with feed.watching(1, lambda: rung.append(trio.current_time())):
         await trio.sleep(1.5)
@@ -69,7 +69,7 @@ async def test_commits_of_others_wake_at_the_next_look(feed, database):
         assert len(rung) == 1
 
 
-async def test_nobody_looks_while_nobody_watches(feed, database):
+async def test_nobody_looks_while_nobody_watches(feed, database, autojump_clock):
     await trio.sleep(10)
     assert database.looks == []
     with feed.watching(1, lambda: None), feed.watching(5, lambda: None):
@@ -80,7 +80,7 @@ async def test_nobody_looks_while_nobody_watches(feed, database):
     assert len(database.looks) <= looks + 1
 
 
-async def test_it_looks_again_when_the_database_is_back(feed, database):
+async def test_it_looks_again_when_the_database_is_back(feed, database, autojump_clock):
     rung = []
     database.away = True
     with feed.watching(1, lambda: rung.append(True)):
