@@ -8,9 +8,10 @@ each. What it has seen of its history lets it notice a ledger that went backward
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from actors.mailbox import Mailbox
+from actors.mailbox import Mailbox, MailboxStatistics
 from actors.message import Message
 from domain.ledger import Account, Bundle, Entry, Order
 
@@ -49,6 +50,17 @@ class Transferring(Message[Order | Bundle, Any]):
 
 class LedgerRegressed(Exception):
     """The database shows less of an account's history than was committed, or another balance for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatistics:
+    """Whether somebody works on the account, how many messages were served, and what waits."""
+
+    account_id: int
+    leased: bool
+    served: int
+    seen_seq: int
+    mailbox: MailboxStatistics
 
 
 class AccountActor:
@@ -100,3 +112,8 @@ class AccountActor:
         """Remember the newest entry this process committed."""
         self.seen_seq = head.seq
         self.seen_balance = head.balance_after
+
+    def statistics(self) -> AccountStatistics:
+        """A snapshot."""
+        leased = self.holder is not None
+        return AccountStatistics(self.account_id, leased, self.served, self.seen_seq, self.mailbox.statistics())

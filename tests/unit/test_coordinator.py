@@ -8,7 +8,9 @@ import pytest
 import trio
 import trio.testing
 
+from actors.account import AccountStatistics
 from actors.coordinator import Coordinator
+from actors.mailbox import MailboxStatistics
 from actors.registry import AccountRegistry
 from actors.restarts import RestartIntensity, RestartIntensityExceeded
 from domain.errors import Code, DeadlineExceeded, Overloaded, Unavailable
@@ -308,3 +310,16 @@ async def test_random_traffic_over_lanes_answers_everybody(nursery):
     statistics = bench.coordinator.statistics()
     assert statistics.waiting == statistics.in_flight == 0
     assert bench.registry.statistics().actors == bench.registry.statistics().idle
+
+
+async def test_an_actor_tells_what_waits_for_it_and_who_works_on_it(nursery):
+    bench = Bench(nursery)
+    await bench.ask(1, 2)
+    batch = bench.gather("lane")
+    await bench.ask(1, 2)
+    (source, _) = batch[0].actors
+    assert source.statistics() == AccountStatistics(
+        1, leased=True, served=1, seen_seq=0, mailbox=MailboxStatistics(1, source.mailbox.capacity, 2, 0)
+    )
+    bench.finish("lane", batch)
+    assert not source.statistics().leased
