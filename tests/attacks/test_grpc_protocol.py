@@ -199,6 +199,27 @@ def test_oversized_metadata_is_refused_and_leaves_nothing_behind(service):
             assert client.trailers(sent)["grpc-status"] == RESOURCE_EXHAUSTED
 
 
+REFUSED = {
+    "metadata": ((("x-long", "y" * 17_000),), LOGIN),
+    "path": ((), "/none"),
+    "content": ((("content-type", "text/plain"),), LOGIN),
+}
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["whole", "taken back"])
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_is_refused_may_have_ended_in_the_segment_it_came_in(service, why, reset):
+    extra, path = REFUSED[why]
+    with attacker(service) as client:
+        refused = client.begin(*extra, path=path)
+        client.h2.send_data(refused, framed(b""), end_stream=True)
+        if reset:
+            client.h2.reset_stream(refused)
+        client.flush()
+        again = client.call(framed(login(username="x", password="x" * 9)))
+        assert client.trailers(again)["grpc-status"] == UNAUTHENTICATED
+
+
 @pytest.mark.parametrize(
     "made",
     [frame(0, 0, 1, b""), frame(2, 0, 1, bytes(5)), frame(0xBE, 0, 0, b""), frame(3, 0, 1, bytes(4))],

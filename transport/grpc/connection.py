@@ -185,29 +185,23 @@ class GrpcConnection:
         stream_id, headers = event.stream_id, event.headers
         assert stream_id is not None
         if stream_id > self._last_stream_id:
-            self._h2.reset_stream(stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+            self._h2.reset(stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
             return
         values = dict(headers)
         if not values.get(b"content-type", b"").startswith(b"application/grpc"):
-            self._h2.send_headers(stream_id, WRONG_CONTENT_TYPE, end_stream=True)
+            self._h2.refuse(stream_id, WRONG_CONTENT_TYPE)
             return
         path = values.get(b":path", b"")
         method = self._methods.get(path)
         if method is None:
-            self._refuse(
-                stream_id, RpcFailed(errors.UNIMPLEMENTED, f"there is no method {path.decode('latin-1')}")
-            )
+            problem = RpcFailed(errors.UNIMPLEMENTED, f"there is no method {path.decode('latin-1')}")
+            self._h2.refuse(stream_id, HEADERS + trailers_of(problem))
         elif sum(len(name) + len(value) + 32 for name, value in headers) > self._limits.metadata_max_bytes:
             most = self._limits.metadata_max_bytes
-            self._refuse(
-                stream_id, RpcFailed(errors.RESOURCE_EXHAUSTED, f"metadata may have {most} bytes at most")
-            )
+            problem = RpcFailed(errors.RESOURCE_EXHAUSTED, f"metadata may have {most} bytes at most")
+            self._h2.refuse(stream_id, HEADERS + trailers_of(problem))
         else:
             self._begin_call(Stream(stream_id, headers, method, self._peer, self._limits.message_max_bytes))
-
-    def _refuse(self, stream_id: int, problem: RpcFailed) -> None:
-        self._h2.send_headers(stream_id, HEADERS + trailers_of(problem), end_stream=True)
-        self._h2.reset_stream(stream_id, h2.errors.ErrorCodes.NO_ERROR)
 
     def _begin_call(self, call: Stream) -> None:
         if not self._calls:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import h2.config
 import h2.connection
+import h2.errors
 import h2.exceptions
 import h2.settings
 import trio
@@ -12,6 +15,7 @@ from hyperframe.frame import Frame
 
 from transport.grpc.hpack import ConstantEncoder
 from transport.grpc.limits import GrpcLimits
+from transport.grpc.status import Headers
 
 CONFIG = h2.config.H2Configuration(
     client_side=False,
@@ -22,6 +26,8 @@ CONFIG = h2.config.H2Configuration(
     normalize_inbound_headers=False,
 )
 FRAME_HEADER_BYTES = 9
+GONE = (h2.exceptions.NoSuchStreamError, h2.exceptions.StreamIDTooLowError)
+"""What h2 says of a stream that has ended, and of one that it has forgotten since."""
 
 
 class Http2(h2.connection.H2Connection):
@@ -42,6 +48,17 @@ class Http2(h2.connection.H2Connection):
         )
         self.initiate_connection()
         self.increment_flow_control_window(limits.window_bytes)
+
+    def refuse(self, stream_id: int, headers: Headers) -> None:
+        """Answer with headers alone, and want no more of a stream that the client may have ended meanwhile."""
+        with suppress(*GONE):
+            self.send_headers(stream_id, headers, end_stream=True)
+        self.reset(stream_id, h2.errors.ErrorCodes.NO_ERROR)
+
+    def reset(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
+        """Reset a stream, unless it has ended: what has come in one segment has been read to its end."""
+        with suppress(*GONE):
+            self.reset_stream(stream_id, code)
 
     def acknowledge(self, stream_id: int, length: int) -> None:
         """Let the client send so much more on a stream."""
