@@ -7,7 +7,8 @@ and what becomes of it:
 - contention (serialization, deadlock with a foreign writer, a key taken by another process), or a connection
   lost before COMMIT was sent: nothing happened; tried again after a jittered pause, `attempts_max` times and
   for `retry_s` at most
-- a connection lost after COMMIT was sent: looked up under the same row locks, never guessed
+- a connection lost after COMMIT was sent: looked up under the same row locks, never guessed; what could not be
+  looked up within `resolve_timeout_s` is told so, and never done again
 - a transaction the database refuses for its content: split in halves until the culprit is alone
 - a ledger that went backwards: the account's actor crashes, with the messages it holds and no others
 """
@@ -27,11 +28,11 @@ from domain.errors import Unavailable
 from domain.settle import Settlement, settle
 from persistence import ledger
 from persistence.faults import (
+    Away,
     Contention,
     DatabaseFault,
     DatabaseUnavailable,
     OutcomeUnknown,
-    StatementTimeout,
     UniqueViolation,
 )
 from persistence.pool import Pool
@@ -127,10 +128,10 @@ class Lane:
     async def _commit(self, messages: Sequence[Transferring]) -> None:
         try:
             settlement = await self._persistently(messages)
-        except (Contention, DatabaseUnavailable, StatementTimeout) as fault:
+        except Away as fault:
             log.warning("a batch of %d failed: %s", len(messages), fault)
             for message in messages:
-                message.fail(Unavailable("the database is not available"))
+                message.fail(Unavailable(fault.message))
         except _Crash as crash:
             await self._crash(crash, messages)
         except DatabaseFault as fault:
@@ -207,10 +208,10 @@ class Lane:
                 try:
                     async with self._pool.connection() as connection:
                         return await ledger.is_posted(connection, account_ids, settlement)
-                except (DatabaseUnavailable, StatementTimeout, OutcomeUnknown):
+                except DatabaseFault:  # whatever it is, it says nothing of the batch
                     attempt += 1
                 await self._pause(attempt)
-        raise DatabaseUnavailable("the outcome of a batch could not be looked up in time")
+        raise OutcomeUnknown("the outcome of a batch could not be looked up in time")
 
     async def _crash(self, crash: _Crash, messages: Sequence[Transferring]) -> None:
         broken = crash.actor

@@ -16,8 +16,9 @@ COMMANDS = ("serve", "migrate", "user", "hammer.command", "drill.command", "audi
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, read the settings, run."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is there yet that would have to be ended
-    parser = _parser()
+    parser = _parser(arguments)
     signal.signal(signal.SIGINT, before)
     parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -73,10 +74,12 @@ def _leaves(error: Exception) -> Iterator[Exception]:
         yield error
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    # Only of the command that is named, where one is: what the others import would stay in its memory.
+    named = [name for name in COMMANDS if [name.partition(".")[0]] == arguments[:1]]
     parser = _Parser(prog="transactions", description="A bank's transfer service: every account an actor.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in named or COMMANDS:
         import_module(f"cli.{name}").add_parser(commands)
     return parser
 

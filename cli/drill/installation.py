@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -131,18 +132,11 @@ class Installation:
             return (
                 f"postgresql://{SUPERUSER}@/transactions?host={quote(folders)}&target_session_attrs=read-write"
             )
-        if proxy is None:
-            return self.postgres.url()
-        query = "sslmode=disable&gssencmode=disable"
-        return f"postgresql://{SUPERUSER}@127.0.0.1:{proxy.port}/transactions?{query}"
+        return self.postgres.url() if proxy is None else url_through(proxy, "transactions")
 
     def _redis_url(self) -> str:
         proxy = self.proxies.get(Link.REDIS)
         return self.redis.url if proxy is None else f"redis://127.0.0.1:{proxy.port}/0"
-
-    async def open_postgres(self) -> trio.SocketStream:
-        """A line to PostgreSQL itself."""
-        return await trio.open_unix_socket(self.postgres.socket_folder / ".s.PGSQL.5432")
 
     async def open_redis(self) -> trio.SocketStream:
         """A line to Redis itself."""
@@ -194,7 +188,7 @@ async def open_installation(
             await trio.to_thread.run_sync(installation.start_standby)
         async with AsyncExitStack() as stack:
             for link, upstream in (
-                (Link.POSTGRES, installation.open_postgres),
+                (Link.POSTGRES, partial(open_postgres, installation.postgres)),
                 (Link.REDIS, installation.open_redis),
             ):
                 if link in proxied:
@@ -202,6 +196,16 @@ async def open_installation(
             yield installation
     finally:
         await installation.aclose()
+
+
+async def open_postgres(server: LocalPostgres) -> trio.SocketStream:
+    """A line to the server itself."""
+    return await trio.open_unix_socket(server.socket_folder / ".s.PGSQL.5432")
+
+
+def url_through(proxy: Proxy, database: str) -> str:
+    """A database of the PostgreSQL behind a proxy."""
+    return f"postgresql://{SUPERUSER}@127.0.0.1:{proxy.port}/{database}?sslmode=disable&gssencmode=disable"
 
 
 def _free_ports() -> tuple[int, int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -14,12 +16,14 @@ from actors.coordinator import Coordinator
 from actors.lane import Lane, LaneLimits
 from actors.registry import AccountRegistry
 from cli.audit import audited
+from cli.drill.installation import open_postgres, url_through
+from cli.drill.proxy import Cut, open_proxy
 from domain.errors import Code, Unavailable
 from domain.ledger import Bundle, Key, Order, Posted, Refused, Undone
+from infra.local.postgres import LocalPostgres
 from persistence import ledger
 from persistence.faults import DatabaseFault
 from persistence.pool import open_pool
-from tests.support.proxy import AFTER, BEFORE, commit_cutter
 from tests.support.service import open_accounts
 
 LIMITS = LaneLimits(pause_min_s=0.005, pause_max_s=0.02, resolve_timeout_s=5)
@@ -53,11 +57,17 @@ class Bench:
 
 
 @asynccontextmanager
-async def lanes(url: str, *, number: int = 1, statement_timeout_s: float = 5.0):
+async def proxied(server: LocalPostgres, database_url: str):
+    async with open_proxy(partial(open_postgres, server)) as proxy:
+        yield proxy, url_through(proxy, urlsplit(database_url).path[1:])
+
+
+@asynccontextmanager
+async def lanes(url: str, *, number: int = 1, statement_timeout_s: float = 5.0, limits: LaneLimits = LIMITS):
     registry = AccountRegistry()
     coordinator = Coordinator(registry)
     async with open_pool(url, statement_timeout_s=statement_timeout_s) as pool, trio.open_nursery() as nursery:
-        made = [Lane(coordinator, pool, limits=LIMITS, random=random.random) for _ in range(number)]
+        made = [Lane(coordinator, pool, limits=limits, random=random.random) for _ in range(number)]
         for lane in made:
             await nursery.start(lane.run)
         yield Bench(coordinator, made, registry)
@@ -69,15 +79,17 @@ def transfers(url: str) -> int:
         return connection.execute("select count(*) from transfers").fetchone()[0]
 
 
-@pytest.mark.parametrize("cut", [BEFORE, AFTER])
+@pytest.mark.parametrize("cut", list(Cut))
 @pytest.mark.parametrize("key", [None, "k"])
-async def test_a_line_cut_at_commit_is_resolved_and_never_doubled(database_url, accounts, cut, key):
-    async with commit_cutter(database_url) as cutter, lanes(cutter.url) as bench:
+async def test_a_line_cut_at_commit_is_resolved_and_never_doubled(
+    postgres_server, database_url, accounts, cut, key
+):
+    async with proxied(postgres_server, database_url) as (proxy, url), lanes(url) as bench:
         await bench.move(accounts[2], accounts[3])
-        cutter.cuts.append(cut)
+        proxy.cuts.append(cut)
         outcome = await bench.move(accounts[0], accounts[1], key=key)
         assert isinstance(outcome, Posted)
-        assert cutter.made == 1
+        assert proxy.made == [cut]
         assert bench.lanes[0].statistics().unknown_outcomes == 1
         with psycopg.connect(database_url) as connection:
             found = connection.execute(
@@ -87,22 +99,40 @@ async def test_a_line_cut_at_commit_is_resolved_and_never_doubled(database_url, 
     assert transfers(database_url) == 2
 
 
-@pytest.mark.parametrize("cut", [BEFORE, AFTER])
-async def test_a_refusal_with_a_key_is_resolved_too(database_url, accounts, cut):
-    async with commit_cutter(database_url) as cutter, lanes(cutter.url) as bench:
-        cutter.cuts.append(cut)
+@pytest.mark.parametrize("cut", list(Cut))
+async def test_a_refusal_with_a_key_is_resolved_too(postgres_server, database_url, accounts, cut):
+    async with proxied(postgres_server, database_url) as (proxy, url), lanes(url) as bench:
+        proxy.cuts.append(cut)
         outcome = await bench.move(accounts[0], accounts[1], 5_000, key="k")
         assert outcome == Refused(Code.INSUFFICIENT_FUNDS)
         again = await bench.move(accounts[0], accounts[1], 5_000, key="k")
         assert again == Refused(Code.INSUFFICIENT_FUNDS, replayed=True)
 
 
-async def test_many_cuts_under_load_end_with_every_answer_true(database_url, accounts):
+@pytest.mark.parametrize("cut", list(Cut))
+async def test_what_could_not_be_looked_up_in_time_is_told_so_and_never_done_again(
+    postgres_server, database_url, accounts, cut
+):
+    limits = replace(LIMITS, resolve_timeout_s=0.3)
+    async with proxied(postgres_server, database_url) as (proxy, url), lanes(url, limits=limits) as bench:
+        await bench.move(accounts[2], accounts[3])
+        proxy.cuts.append(cut)
+        proxy.refusing = True
+        with pytest.raises(Unavailable, match="may have been done"):
+            await bench.move(accounts[0], accounts[1])
+        assert proxy.made == [cut]
+        proxy.refusing = False
+        assert isinstance(await bench.move(accounts[2], accounts[3]), Posted)
+    assert transfers(database_url) == (3 if cut is Cut.AFTER else 2)
+    assert (await audited(database_url)).clean
+
+
+async def test_many_cuts_under_load_end_with_every_answer_true(postgres_server, database_url, accounts):
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)
     posted: list[int] = []
-    async with commit_cutter(database_url) as cutter, lanes(cutter.url, number=2) as bench:
+    async with proxied(postgres_server, database_url) as (proxy, url), lanes(url, number=2) as bench:
 
         async def mover(number: int) -> None:
             for n in range(10):
@@ -115,13 +145,13 @@ async def test_many_cuts_under_load_end_with_every_answer_true(database_url, acc
         async def cut_now_and_then() -> None:
             for _ in range(8):
                 await trio.sleep(rng.random() * 0.02)
-                cutter.cuts.append(rng.choice([BEFORE, AFTER]))
+                proxy.cuts.append(rng.choice(list(Cut)))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cut_now_and_then)
             for number in range(12):
                 nursery.start_soon(mover, number)
-    assert cutter.made >= 3
+    assert len(proxy.made) >= 3
     assert len(set(posted)) == transfers(database_url) == 120
     assert (await audited(database_url)).clean
 
@@ -204,20 +234,24 @@ async def test_lanes_hand_out_distinct_transfer_ids(database_url, accounts):
     assert all(number >= ledger.TRANSFER_ID_BLOCK for number in ids)
 
 
-@pytest.mark.parametrize("cut", [BEFORE, AFTER])
-async def test_a_refusal_that_wrote_nothing_stands_whatever_became_of_its_commit(database_url, accounts, cut):
-    async with commit_cutter(database_url) as cutter, lanes(cutter.url) as bench:
+@pytest.mark.parametrize("cut", list(Cut))
+async def test_a_refusal_that_wrote_nothing_stands_whatever_became_of_its_commit(
+    postgres_server, database_url, accounts, cut
+):
+    async with proxied(postgres_server, database_url) as (proxy, url), lanes(url) as bench:
         await bench.move(accounts[2], accounts[3])
-        cutter.cuts.append(cut)
+        proxy.cuts.append(cut)
         assert await bench.move(accounts[0], accounts[1], amount=5_000) == Refused(Code.INSUFFICIENT_FUNDS)
-        assert cutter.made == 1
+        assert proxy.made == [cut]
 
 
-@pytest.mark.parametrize("cut", [BEFORE, AFTER])
-async def test_a_bundle_whose_commit_was_cut_is_there_once_and_whole(database_url, accounts, cut):
-    async with commit_cutter(database_url) as cutter, lanes(cutter.url) as bench:
+@pytest.mark.parametrize("cut", list(Cut))
+async def test_a_bundle_whose_commit_was_cut_is_there_once_and_whole(
+    postgres_server, database_url, accounts, cut
+):
+    async with proxied(postgres_server, database_url) as (proxy, url), lanes(url) as bench:
         await bench.move(accounts[2], accounts[3])
-        cutter.cuts.append(cut)
+        proxy.cuts.append(cut)
         outcome = await bench.move_all((accounts[0], accounts[1]), (accounts[1], accounts[2]))
         assert [posted.transfer.amount for posted in outcome] == [1, 1]
     assert transfers(database_url) == 3
