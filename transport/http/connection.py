@@ -18,10 +18,9 @@ import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from transport.http.inbox import Tasks
+from transport.asgi import App
 from transport.http.limits import HttpLimits
 from transport.http.protocol import Http1
 
@@ -38,7 +37,7 @@ class HttpConnection:
     def __init__(
         self,
         stream: trio.SocketStream,
-        app: AppWrapper,
+        app: App,
         config: Config,
         context: WorkerContext,
         limits: HttpLimits,
@@ -80,12 +79,22 @@ class HttpConnection:
 
     async def _serve(self) -> None:
         ours, config, context = self._stream.socket, self._config, self._context
-        client = parse_socket_addr(ours.family, ours.getpeername())
-        server = parse_socket_addr(ours.family, ours.getsockname())
-        async with Tasks() as group:
-            state = ConnectionState({})
-            self._protocol = Http1(self._app, config, context, group, state, False, client, server, self._send)
-            self._protocol.limited(self._limits, stream_began=self._stream_began, draining=self._draining)
+        peers = {
+            "client": parse_socket_addr(ours.family, ours.getpeername()),
+            "server": parse_socket_addr(ours.family, ours.getsockname()),
+        }
+        async with trio.open_nursery() as nursery:
+            self._protocol = Http1(
+                self._app,
+                config,
+                context,
+                nursery,
+                peers,
+                self._send,
+                self._limits,
+                stream_began=self._stream_began,
+                draining=self._draining,
+            )
             await self._read_all()
             await self._protocol.handle(Closed())
 

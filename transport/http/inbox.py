@@ -8,13 +8,10 @@ to put it there may be the app's own, when it finds that its answer is not read.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import trio
-from hypercorn.config import Config
-from hypercorn.trio.task_group import TaskGroup
-from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
+
+from transport.asgi import Message
 
 DISCONNECT = "http.disconnect"
 
@@ -24,25 +21,24 @@ class Inbox:
 
     def __init__(self, size_max: int) -> None:
         self._size_max = size_max
-        self._events: deque[ASGIReceiveEvent] = deque()
-        self._gone: ASGIReceiveEvent | None = None
+        self._events: deque[Message] = deque()
+        self._gone: Message | None = None
         self._room = trio.lowlevel.ParkingLot()
         self._news = trio.lowlevel.ParkingLot()
 
-    async def put(self, event: ASGIReceiveEvent) -> None:
+    async def put(self, event: Message) -> None:
         """Add an event when there is room for it; of a client that is gone, nothing more is taken."""
         if event["type"] == DISCONNECT:
             self._gone = event
             self._room.unpark_all()
         else:
-            await trio.lowlevel.checkpoint()
             while self._gone is None and len(self._events) >= self._size_max:
                 await self._room.park()
             if self._gone is None:
                 self._events.append(event)
         self._news.unpark_all()
 
-    async def receive(self) -> ASGIReceiveEvent:
+    async def receive(self) -> Message:
         """The next event, when there is one."""
         await trio.lowlevel.checkpoint()
         while self._gone is None and not self._events:
@@ -51,23 +47,3 @@ class Inbox:
             return self._gone
         self._room.unpark()
         return self._events.popleft()
-
-
-class Tasks(TaskGroup):
-    """Hypercorn's, whose apps have such an inbox."""
-
-    async def spawn_app(
-        self,
-        app: AppWrapper,
-        config: Config,
-        scope: Scope,
-        send: Callable[[ASGISendEvent | None], Awaitable[None]],
-    ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
-        """Run an app; returns how to tell it what has come."""
-        inbox = Inbox(config.max_app_queue_size)
-
-        async def with_inbox(scope: Scope, receive: object, send: Any, sync_spawn: Any, call_soon: Any) -> None:
-            await app(scope, inbox.receive, send, sync_spawn, call_soon)
-
-        await super().spawn_app(with_inbox, config, scope, send)
-        return inbox.put

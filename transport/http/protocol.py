@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 import h11
-from hypercorn.events import Closed, RawData
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 
+from transport.asgi import App
 from transport.http.heads import StrictConnection, path_of
 from transport.http.hygiene import own_first
 from transport.http.limits import HttpLimits
 from transport.http.problems import document, own_code
+from transport.http.stream import HttpStream, scope_of
 from transport.request_id import new_request_id
 
 log = logging.getLogger(__name__)
@@ -28,17 +34,27 @@ class Http1(H11Protocol):
     elsewhere, while one whose connection just ends may have sent a request that nobody reads.
     """
 
-    stream_began: Callable[[], None]
-    draining: Callable[[], bool]
-    _head = b""
-
-    def limited(
-        self, limits: HttpLimits, *, stream_began: Callable[[], None], draining: Callable[[], bool]
+    def __init__(
+        self,
+        app: App,
+        config: Config,
+        context: WorkerContext,
+        nursery: trio.Nursery,
+        peers: dict[str, Any],
+        send: Callable[[Event], Awaitable[None]],
+        limits: HttpLimits,
+        *,
+        stream_began: Callable[[], None],
+        draining: Callable[[], bool],
     ) -> None:
-        """To be called first."""
+        super().__init__(app, config, context, nursery, ConnectionState({}), False, None, None, send)  # type: ignore[arg-type]
         self.connection: h11.Connection = StrictConnection(limits.head_max_bytes, limits.headers_max)
-        self.stream_began = stream_began
-        self.draining = draining
+        self._asgi_app = app
+        self._nursery = nursery
+        self._peers = peers
+        self._stream_began = stream_began
+        self._draining = draining
+        self._head = b""
 
     async def time_out(self) -> None:
         """Tell a client whose request did not come in time, unless it is being answered."""
@@ -51,12 +67,29 @@ class Http1(H11Protocol):
 
     async def _create_stream(self, request: h11.Request) -> None:
         headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
-        target = path_of(request.target)
-        if len(headers) != len(request.headers) or target is not request.target:
-            request = h11.Request(
-                method=request.method, target=target, headers=headers, http_version=request.http_version
-            )
-        await super()._create_stream(request)
+        scope = scope_of(request.method, path_of(request.target), request.http_version, headers, self._peers)
+        stream = HttpStream(self._asgi_app, scope, self)
+        self.stream = stream  # type: ignore[assignment]
+        self._nursery.start_soon(stream.run)
+
+    # An answer, as a stream gives it
+
+    async def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Begin it."""
+        headers = [*headers, *self.config.response_headers("h11")]
+        await self._send_h11_event(h11.Response(status_code=status, headers=headers))
+
+    async def body(self, data: bytes) -> None:
+        """Go on with it."""
+        await self._send_h11_event(h11.Data(data=data))
+
+    async def end(self) -> None:
+        """That was all of it."""
+        await self._send_h11_event(h11.EndOfMessage())
+
+    async def over(self) -> None:
+        """Take the next request."""
+        await self._maybe_recycle()
 
     async def _send_error_response(self, status_code: int) -> None:
         request_id, status = new_request_id(), HTTPStatus(status_code)
@@ -85,7 +118,7 @@ class Http1(H11Protocol):
             self._head = data
             if _has_length(event):
                 return
-            self.stream_began()
+            self._stream_began()
             data = b""
         data, self._head = self._head + data, b""
         if data:
@@ -94,7 +127,7 @@ class Http1(H11Protocol):
     def _completed(self, response: h11.Response) -> h11.Response:
         headers = own_first(response.headers.raw_items())
         # Where the rest of the request is not waited for, nothing can follow it here.
-        if self.connection.their_state is h11.SEND_BODY or self.draining():
+        if self.connection.their_state is h11.SEND_BODY or self._draining():
             headers.append((b"connection", b"close"))
         if len(headers) == len(response.headers):
             return response

@@ -12,7 +12,6 @@ from wsgiref.handlers import format_date_time
 import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.utils import wrap_app
 from quart_trio import QuartTrio
 
 from application.service import Service
@@ -86,7 +85,7 @@ class HttpServer:
         limits: HttpLimits | None = None,
         admission: Admission | None = None,
     ) -> None:
-        self._app = wrap_app(app, 0, "asgi")
+        self._app = app
         self._address = address
         self._grace_s = grace_s
         self._drain = drain
