@@ -11,11 +11,12 @@ from typing import Any
 import trio
 
 from domain.errors import Code, DeadlineExceeded
+from transport.answer import JSON, Answer, send_whole
 from transport.asgi import Send
-from transport.gateway.answers import Lines, send_whole
 from transport.gateway.bindings import Binding
 from transport.gateway.body import Body, Single, Streamed
-from transport.gateway.status import JSON, Answer, HttpFailed, failed, last_line
+from transport.gateway.lines import Lines
+from transport.gateway.status import HttpFailed, failed, last_line
 from transport.grpc.call import Burst, Call
 from transport.grpc.interceptors import REQUEST_ID
 from transport.grpc.pipeline import Pipeline

@@ -14,13 +14,13 @@ import trio
 
 from domain.errors import NotFound, ServiceError
 from domain.policy import Operation
+from transport.answer import Answer, send_whole
 from transport.asgi import App, Receive, Scope, Send
-from transport.gateway.answers import send_whole
 from transport.gateway.body import Body
 from transport.gateway.exchange import Exchange, GatewayLimits, HttpCall
 from transport.gateway.router import Match, Router
 from transport.gateway.routes import PREFIX, Route
-from transport.gateway.status import Answer, HttpFailed, failed
+from transport.gateway.status import HttpFailed, failed
 from transport.grpc.call import Call
 from transport.grpc.methods import Method
 from transport.grpc.pipeline import Pipeline

@@ -6,14 +6,13 @@ https://github.com/grpc-ecosystem/grpc-gateway/blob/main/runtime/errors.go
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import NamedTuple
 
 from domain.errors import Code, ServiceError
 from transport import errors
+from transport.answer import JSON, Answer
 from transport.gateway import messages
 from transport.grpc.status import Headers, described
 
-JSON = (b"content-type", b"application/json")
 CLIENT_CLOSED_REQUEST = 499
 
 _STATUSES = {
@@ -51,14 +50,6 @@ class HttpFailed(ServiceError):
         super().__init__(code, message)
         self.status = status
         self.headers = headers or []
-
-
-class Answer(NamedTuple):
-    """All of an answer."""
-
-    status: int
-    headers: Headers
-    body: bytes
 
 
 def http_status(status: int) -> int:

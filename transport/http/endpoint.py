@@ -11,30 +11,34 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 import trio
 from quart import Blueprint, Response, request
+from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
 from application.service import Service
 from domain.errors import DeadlineExceeded, ServiceError
-from domain.policy import PUBLIC, Operation, Principal
-from domain.users import Client
+from domain.policy import PUBLIC, Operation
 from domain.validation import RESERVED_USERNAMES
-from transport.clients import client_of
+from transport.answer import JSON, Answer, send_whole
+from transport.asgi import App, Receive, Scope, Send
 from transport.errors import http_status
 from transport.http import schemas
+from transport.http.asked import CLIENT_GONE, Asked, ClientGone, Read, sent, whole_body
+from transport.http.limits import HttpLimits
+from transport.http.problems import failed
 from transport.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-CLIENT_GONE = 499
-"""What is counted where nobody waited for the answer."""
-
-Handler = Callable[..., Awaitable[msgspec.Struct | Response | None]]
+REPLAYED = (b"idempotency-replayed", b"true")
+Handler = Callable[..., Awaitable[msgspec.Struct | Answer | None]]
+Way = Callable[[Scope, Read, dict[str, Any]], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +56,6 @@ class Endpoint:
     moves_money: bool
 
 
-class Asked:
-    """One request, as a handler sees it."""
-
-    __slots__ = ("_principal", "_service", "replayed")
-
-    def __init__(self, service: Service, principal: Principal | None) -> None:
-        self._service = service
-        self._principal = principal
-        self.replayed = False
-
-    @property
-    def principal(self) -> Principal:
-        """Who makes it; there is nobody only where the operation is public."""
-        assert self._principal is not None
-        return self._principal
-
-    @property
-    def client(self) -> Client:
-        """Where it comes from."""
-        return client_of(
-            request.remote_addr or "",
-            request.headers.getlist("X-Forwarded-For"),
-            request.headers.get("User-Agent", ""),
-            self._service.trusted_proxies,
-        )
-
-    @property
-    def idempotency_key(self) -> str | None:
-        """The key it was sent with."""
-        return request.headers.get("Idempotency-Key")
-
-
 class UsernameConverter(BaseConverter):
     """A segment of a path that is no word of our own, so that a resource's methods are its own alone."""
 
@@ -98,6 +70,7 @@ class Endpoints:
         self._metrics = metrics
         self.blueprint = Blueprint("v1", __name__)
         self.described: list[Endpoint] = []
+        self._short: dict[tuple[str, bytes], Way] = {}
 
     def __call__(
         self,
@@ -111,45 +84,72 @@ class Endpoints:
         status: HTTPStatus = HTTPStatus.OK,
         query: tuple[str, ...] = (),
         moves_money: bool = False,
+        short: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Make a handler the route of an operation."""
+        """Make a handler the route of an operation; one that is `short` is reached without Quart."""
         self.described.append(
             Endpoint(method, path, operation, takes, body_required, gives, status, query, moves_money)
         )
         service, public = self.service, operation in PUBLIC
 
         def install(handler: Handler) -> Handler:
-            async def answer(**arguments: Any) -> Response:
-                with self._metered(operation) as answered:
-                    response = await carry_out(arguments)
-                    answered(response.status_code)
-                return response
-
-            async def in_time(answer: Awaitable[msgspec.Struct | Response | None]) -> Any:
+            async def in_time(
+                answer: Awaitable[msgspec.Struct | Answer | None],
+            ) -> msgspec.Struct | Answer | None:
                 with trio.move_on_after(service.request_timeout_s):
                     return await answer
                 raise DeadlineExceeded
 
-            async def carry_out(arguments: dict[str, Any]) -> Response:
+            async def carry_out(scope: Scope, body: Read, arguments: dict[str, Any]) -> Answer:
                 principal = None
                 if not public:
-                    principal = service.authenticator.principal(request.headers.getlist("Authorization"))
-                asked = Asked(service, principal)
+                    principal = service.authenticator.principal(sent(scope, b"authorization"))
+                asked = Asked(service, scope, principal)
                 if takes is not None:
-                    raw: Any = await request.get_data()
+                    raw = await body()
                     arguments["body"] = schemas.decode(raw, takes) if raw or body_required else takes()
-                response = _response(await in_time(handler(asked, **arguments)), status)
+                answer = _answer(await in_time(handler(asked, **arguments)), status)
                 if asked.replayed:
-                    response.headers["Idempotency-Replayed"] = "true"
-                return response
+                    answer.headers.append(REPLAYED)
+                return answer
 
-            self.blueprint.add_url_rule(path, operation.value, answer, methods=[method])
+            async def answer(scope: Scope, body: Read, arguments: dict[str, Any]) -> Answer:
+                with self._metered(operation, scope) as answered:
+                    answer = await carry_out(scope, body, arguments)
+                    answered(answer.status)
+                return answer
+
+            async def view(**arguments: Any) -> Response:
+                return response_of(await answer(request.scope, _quarts_body, arguments))
+
+            self.blueprint.add_url_rule(path, operation.value, view, methods=[method])
+            if short:
+                self._short[method, path.encode()] = answer
             return handler
 
         return install
 
+    def mounted(self, app: App, limits: HttpLimits) -> App:
+        """The app with the short ways in front of it."""
+        ways = self._short
+
+        async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+            way = ways.get((scope["method"], scope["raw_path"])) if scope["type"] == "http" else None
+            if way is None:
+                await app(scope, receive, send)
+                return
+            try:
+                answer = await way(scope, partial(whole_body, receive, limits), {})
+            except ClientGone:
+                return
+            except Exception as error:
+                answer = failed(error)
+            await send_whole(send, answer)
+
+        return dispatch
+
     @contextmanager
-    def _metered(self, operation: Operation) -> Iterator[Callable[[int], None]]:
+    def _metered(self, operation: Operation, scope: Scope) -> Iterator[Callable[[int], None]]:
         began_at, status = trio.current_time(), CLIENT_GONE
 
         def answered(code: int) -> None:
@@ -168,24 +168,37 @@ class Endpoints:
             took_s = trio.current_time() - began_at
             self._metrics.answered("v1", operation, status, took_s)
             if log.isEnabledFor(logging.INFO):
-                log.info("%s %s: status %d in %.1f ms", request.method, request.path, status, took_s * 1000)
+                log.info("%s %s: status %d in %.1f ms", scope["method"], scope["path"], status, took_s * 1000)
 
     def page(self, method: str, path: str) -> Callable[[Handler], Handler]:
         """Make a handler a page or a probe: for anybody, and no operation of its own."""
 
         def install(handler: Handler) -> Handler:
-            async def answer() -> Response:
-                return _response(await handler(Asked(self.service, None)), HTTPStatus.OK)
+            async def view() -> Response:
+                asked = Asked(self.service, request.scope, None)
+                return response_of(_answer(await handler(asked), HTTPStatus.OK))
 
-            self.blueprint.add_url_rule(path, handler.__name__, answer, methods=[method])
+            self.blueprint.add_url_rule(path, handler.__name__, view, methods=[method])
             return handler
 
         return install
 
 
-def _response(document: msgspec.Struct | Response | None, status: HTTPStatus) -> Response:
-    if isinstance(document, Response):
+async def _quarts_body() -> bytes:
+    body: bytes = await request.get_data(as_text=False)  # type: ignore[assignment]
+    return body
+
+
+def response_of(answer: Answer) -> Response:
+    """What Quart is given for an answer."""
+    response = Response(answer.body, answer.status)
+    response.headers = Headers([(name.decode(), value.decode("latin-1")) for name, value in answer.headers])
+    return response
+
+
+def _answer(document: msgspec.Struct | Answer | None, status: HTTPStatus) -> Answer:
+    if isinstance(document, Answer):
         return document
     if document is None:
-        return Response(b"", status)
-    return Response(schemas.encode(document), status, content_type="application/json")
+        return Answer(status, [], b"")
+    return Answer(status, [JSON], schemas.encode(document))

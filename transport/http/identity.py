@@ -6,14 +6,16 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from quart import Response, request
+from quart import request
 from werkzeug.exceptions import MethodNotAllowed
 
 from application.ledger import SEQ_BEYOND_ALL
 from domain.errors import InvalidArgument, NotFound
 from domain.policy import Operation
+from transport.answer import Answer
 from transport.http import schemas
-from transport.http.endpoint import Asked, Endpoints
+from transport.http.asked import Asked
+from transport.http.endpoint import Endpoints
 from transport.http.pages import page, page_of, password_form, wants_html
 from transport.paging import cut
 
@@ -77,7 +79,7 @@ def add_mailed_links(endpoint: Endpoints) -> None:
         gives=schemas.Verified,
         query=("email_id", "secret_code"),
     )
-    async def verify_email(asked: Asked) -> schemas.Verified | Response:
+    async def verify_email(asked: Asked) -> schemas.Verified | Answer:
         if request.method == "HEAD":  # as who scans mails for links asks, and would use this one up
             raise MethodNotAllowed(["GET"])
         html = wants_html()
@@ -139,11 +141,11 @@ def add_password_page(endpoint: Endpoints) -> None:
     links = endpoint.service.mailed_links
 
     @endpoint.page("GET", PASSWORD_PAGE)
-    async def ask_for_password(asked: Asked) -> Response:
+    async def ask_for_password(asked: Asked) -> Answer:
         return _password_page(request.args.get("reset_id", ""), request.args.get("secret_code", ""))
 
     @endpoint.page("POST", PASSWORD_PAGE)
-    async def take_password(asked: Asked) -> Response:
+    async def take_password(asked: Asked) -> Answer:
         form: Any = await request.form
         reset_id, secret_code = form.get("reset_id", ""), form.get("secret_code", "")
         try:
@@ -160,7 +162,7 @@ def add_password_page(endpoint: Endpoints) -> None:
         return page("Thank you", "Your password is changed. You may log in with it now.", 200)
 
 
-def _password_page(reset_id: str, secret_code: str, problem: str = "", status: int = 200) -> Response:
+def _password_page(reset_id: str, secret_code: str, problem: str = "", status: int = 200) -> Answer:
     text = problem or "It ends every session of yours."
     return page("Choose a new password", text, status, form=password_form(reset_id, secret_code))
 

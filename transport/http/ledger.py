@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from quart import Response, request
+from quart import request
 
 from application.ledger import SEQ_BEYOND_ALL
 from application.transfers import Wanted
 from domain.ledger import Outcome, Posted, Refused
 from domain.policy import Operation
+from transport.answer import Answer
 from transport.http import schemas
-from transport.http.endpoint import Asked, Endpoints
+from transport.http.asked import Asked
+from transport.http.endpoint import Endpoints
 from transport.http.pages import page_of
 from transport.http.problems import refusal
 from transport.paging import cut
@@ -82,7 +84,7 @@ def add_bank_money(endpoint: Endpoints) -> None:
     )
     async def deposit(
         asked: Asked, account_id: int, body: schemas.MoveBankMoney
-    ) -> schemas.BankMoneyMoved | Response:
+    ) -> schemas.BankMoneyMoved | Answer:
         outcome = await ledger.deposit(
             asked.principal,
             account_id=account_id,
@@ -102,7 +104,7 @@ def add_bank_money(endpoint: Endpoints) -> None:
     )
     async def withdraw(
         asked: Asked, account_id: int, body: schemas.MoveBankMoney
-    ) -> schemas.BankMoneyMoved | Response:
+    ) -> schemas.BankMoneyMoved | Answer:
         outcome = await ledger.withdraw(
             asked.principal,
             account_id=account_id,
@@ -112,7 +114,7 @@ def add_bank_money(endpoint: Endpoints) -> None:
         return _moved(asked, outcome, into=False)
 
 
-def _moved(asked: Asked, outcome: Outcome, *, into: bool) -> schemas.BankMoneyMoved | Response:
+def _moved(asked: Asked, outcome: Outcome, *, into: bool) -> schemas.BankMoneyMoved | Answer:
     asked.replayed = outcome.replayed
     if isinstance(outcome, Refused):
         return refusal(outcome.code)
@@ -133,8 +135,9 @@ def add_transfers(endpoint: Endpoints) -> None:
         gives=schemas.TransferMade,
         status=HTTPStatus.CREATED,
         moves_money=True,
+        short=True,
     )
-    async def create_transfer(asked: Asked, body: schemas.CreateTransfer) -> schemas.TransferMade | Response:
+    async def create_transfer(asked: Asked, body: schemas.CreateTransfer) -> schemas.TransferMade | Answer:
         wanted = Wanted(
             body.from_account_id, body.to_account_id, body.amount, body.currency, asked.idempotency_key
         )

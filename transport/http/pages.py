@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from quart import Response, request
+from quart import request
 
 from application.ledger import PAGE_DEFAULT
+from transport.answer import Answer
 from transport.paging import check_limit, position
 
 
@@ -30,7 +31,7 @@ def wants_html() -> bool:
     return "text/html" in request.headers.get("Accept", "")
 
 
-def page(title: str, text: str, status: int, *, form: str = "") -> Response:
+def page(title: str, text: str, status: int, *, form: str = "") -> Answer:
     """A page for people. `form` is HTML of ours, with whatever came from outside escaped."""
     html = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
@@ -38,7 +39,7 @@ def page(title: str, text: str, status: int, *, form: str = "") -> Response:
         f'<link rel="icon" href="data:,"><title>{escape(title)}</title><style>{PAGE_STYLE}</style>'
         f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>{form}</main></body></html>"
     )
-    return Response(html, status, content_type="text/html; charset=utf-8")
+    return Answer(status, [(b"content-type", b"text/html; charset=utf-8")], html.encode())
 
 
 def password_form(reset_id: str, secret_code: str) -> str:

@@ -6,17 +6,18 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from quart import Response
-from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from domain.errors import Code, ServiceError
+from transport.answer import Answer
 from transport.errors import http_status
 from transport.http.schemas import encode
 from transport.refusals import REFUSALS
 from transport.request_id import new_request_id
 
 log = logging.getLogger(__name__)
+
+PROBLEM_JSON = (b"content-type", b"application/problem+json")
 
 
 def document(status: int, code: Code, detail: str, **members: Any) -> bytes:
@@ -34,16 +35,14 @@ def problem(
     *,
     retry_after_s: int | None = None,
     **members: Any,
-) -> Response:
+) -> Answer:
     """The answer that is a problem."""
-    response = Response(
-        document(status, code, detail, **members), status, content_type="application/problem+json"
-    )
+    headers = [PROBLEM_JSON]
     if retry_after_s is not None:
-        response.headers["Retry-After"] = str(retry_after_s)
+        headers.append((b"retry-after", str(retry_after_s).encode()))
     if status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+        headers.append((b"www-authenticate", b"Bearer"))
+    return Answer(status, headers, document(status, code, detail, **members))
 
 
 def own_code(status: int) -> Code:
@@ -59,35 +58,36 @@ def own_code(status: int) -> Code:
             return Code.INTERNAL if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Code.INVALID_ARGUMENT
 
 
-def refusal(code: Code) -> Response:
+def refusal(code: Code) -> Answer:
     """A business refusal, which is an answer and not an error of anybody's."""
     return problem(http_status(code), code, REFUSALS[code])
 
 
-def install(app: QuartTrio) -> None:
-    """Make the app answer every exception with a problem."""
+def failed(error: Exception) -> Answer:
+    """What a client is told of an error."""
+    match error:
+        case ServiceError():
+            return _expected(error)
+        case HTTPException():
+            return _from_framework(error)
+        case _:
+            request_id = new_request_id()
+            log.error("request %s failed", request_id, exc_info=error)
+            return problem(500, Code.INTERNAL, "internal error", request_id=request_id)
 
-    @app.errorhandler(ServiceError)
-    async def expected(error: ServiceError) -> Response:
-        members: dict[str, Any] = {}
-        if error.fields:
-            members["errors"] = [{"field": each.field, "message": each.message} for each in error.fields]
-        return problem(
-            http_status(error.code), error.code, error.message, retry_after_s=error.retry_after_s, **members
-        )
 
-    @app.errorhandler(HTTPException)
-    async def from_framework(error: HTTPException) -> Response:
-        status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
-        detail = error.description or HTTPStatus(status).phrase
-        response = problem(status, own_code(status), detail, request_id=new_request_id())
-        for name, value in error.get_headers():
-            if name == "Allow":
-                response.headers[name] = value
-        return response
+def _expected(error: ServiceError) -> Answer:
+    members: dict[str, Any] = {}
+    if error.fields:
+        members["errors"] = [{"field": each.field, "message": each.message} for each in error.fields]
+    return problem(
+        http_status(error.code), error.code, error.message, retry_after_s=error.retry_after_s, **members
+    )
 
-    @app.errorhandler(Exception)
-    async def defect(error: Exception) -> Response:
-        request_id = new_request_id()
-        log.error("request %s failed", request_id, exc_info=error)
-        return problem(500, Code.INTERNAL, "internal error", request_id=request_id)
+
+def _from_framework(error: HTTPException) -> Answer:
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    detail = error.description or HTTPStatus(status).phrase
+    answer = problem(status, own_code(status), detail, request_id=new_request_id())
+    answer.headers.extend((b"allow", value.encode()) for name, value in error.get_headers() if name == "Allow")
+    return answer

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import msgspec
-from quart import Response
 
 from application.service import Service
 from domain.errors import Code
+from transport.answer import JSON, Answer
 from transport.docs.openapi import description
 from transport.http import identity, ledger, schemas
-from transport.http.endpoint import Asked, Endpoints
+from transport.http.asked import Asked
+from transport.http.endpoint import Endpoints
 from transport.http.problems import problem
 from transport.metrics import CONTENT_TYPE, Metrics
 
@@ -39,7 +42,7 @@ def _add_probes(endpoint: Endpoints) -> None:
         return schemas.Status("alive")
 
     @endpoint.page("GET", "/readyz")
-    async def readyz(asked: Asked) -> msgspec.Struct | Response:
+    async def readyz(asked: Asked) -> msgspec.Struct | Answer:
         reason = await readiness.problem()
         if reason is None:
             return schemas.Status("ready")
@@ -49,13 +52,13 @@ def _add_probes(endpoint: Endpoints) -> None:
 
 def _add_metrics(endpoint: Endpoints, metrics: Metrics) -> None:
     @endpoint.page("GET", "/metrics")
-    async def show_metrics(asked: Asked) -> Response:
-        return Response(metrics.text(), content_type=CONTENT_TYPE)
+    async def show_metrics(asked: Asked) -> Answer:
+        return Answer(HTTPStatus.OK, [(b"content-type", CONTENT_TYPE.encode())], metrics.text())
 
 
 def _add_description(endpoint: Endpoints) -> None:
     described = description(endpoint.described, endpoint.service.ledger.currencies)
 
     @endpoint.page("GET", "/openapi.json")
-    async def openapi(asked: Asked) -> Response:
-        return Response(described, content_type="application/json")
+    async def openapi(asked: Asked) -> Answer:
+        return Answer(HTTPStatus.OK, [JSON], described)

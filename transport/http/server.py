@@ -12,6 +12,7 @@ from wsgiref.handlers import format_date_time
 import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
+from quart import Response
 from quart_trio import QuartTrio
 
 from application.service import Service
@@ -19,12 +20,13 @@ from transport.admission import Admission
 from transport.asgi import App
 from transport.docs import pages as docs
 from transport.gateway.gateway import Gateway
-from transport.http import problems, routes
+from transport.http import routes
 from transport.http.connection import HttpConnection
-from transport.http.endpoint import UsernameConverter
+from transport.http.endpoint import UsernameConverter, response_of
 from transport.http.hygiene import security_headers, with_cors
 from transport.http.limits import HttpLimits
 from transport.http.listening import serve_until
+from transport.http.problems import failed
 from transport.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -47,14 +49,19 @@ def create_app(
     app.config["BODY_TIMEOUT"] = limits.body_s
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.converters["username"] = UsernameConverter
-    app.register_blueprint(routes.endpoints(service, metrics).blueprint)
+    endpoints = routes.endpoints(service, metrics)
+    app.register_blueprint(endpoints.blueprint)
     app.register_blueprint(docs.blueprint())
-    problems.install(app)
+    app.register_error_handler(Exception, _told)
     served: App = app.asgi_app
     if gateway is not None:
         served = gateway.mounted(served)
-    app.asgi_app = with_cors(served, allowed_origins)  # type: ignore[method-assign, assignment]
+    app.asgi_app = with_cors(endpoints.mounted(served, limits), allowed_origins)  # type: ignore[method-assign, assignment]
     return app
+
+
+async def _told(error: Exception) -> Response:
+    return response_of(failed(error))
 
 
 class _Config(Config):

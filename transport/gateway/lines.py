@@ -1,4 +1,4 @@
-"""How an answer is sent: as a whole, or line by line."""
+"""An answer that is sent line by line."""
 
 from __future__ import annotations
 
@@ -8,19 +8,9 @@ from http import HTTPStatus
 import trio
 
 from transport.asgi import Send
-from transport.gateway.status import Answer
 from transport.grpc.status import Headers
 
 NDJSON = (b"content-type", b"application/x-ndjson")
-
-
-async def send_whole(send: Send, answer: Answer) -> None:
-    """Send an answer of known length; one without content does not even say that (RFC 9110 8.6)."""
-    headers = answer.headers
-    if answer.status != HTTPStatus.NO_CONTENT:
-        headers = [*headers, (b"content-length", str(len(answer.body)).encode())]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
 
 
 class Lines:
