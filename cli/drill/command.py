@@ -6,17 +6,16 @@ import argparse
 import json
 import random
 import secrets
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 from rich.console import Console
 
 from cli.drill.failover import failover
-from cli.drill.installation import ROOT, DrillFailed
+from cli.drill.installation import ROOT
 from cli.drill.judge import Verdict
 from cli.drill.kill import kill
 from cli.drill.network import network
@@ -28,7 +27,6 @@ from cli.drill.soak import soak
 from cli.drill.stage import Stage, open_stage
 from cli.drill.timeline import timeline
 from cli.settings import Settings, SettingsError
-from infra.local.process import LocalServerError
 
 OK, FAILED = 0, 1
 SECONDS_MAX = 3_600.0
@@ -44,7 +42,6 @@ class Drill:
     services: int = 1
     proxied: frozenset[Link] = frozenset()
     standby: bool = False
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 DRILLS = {
@@ -92,11 +89,7 @@ def run(arguments: argparse.Namespace, _: Settings) -> int:
         raise SettingsError(f"--seconds: must be more than 0 and at most {SECONDS_MAX:g}")
     if not arguments.json:
         print(f"drill {arguments.name}, seed {seed}, {seconds:g} s", flush=True)
-    try:
-        verdicts, drawn = carry_out(arguments.name, seed, seconds)
-    except (DrillFailed, LocalServerError) as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return FAILED
+    verdicts, drawn = carry_out(arguments.name, seed, seconds)
     if arguments.svg is not None:
         arguments.svg.write_text(drawn)
     _report(verdicts, arguments.name, seed, as_json=arguments.json)
@@ -106,7 +99,7 @@ def run(arguments: argparse.Namespace, _: Settings) -> int:
 def carry_out(name: str, seed: int, seconds: float, code: Path = ROOT) -> tuple[list[Verdict], str]:
     """The verdicts and the timeline, as an SVG, of a drill with the service in `code`.
 
-    Raises DrillFailed or LocalServerError.
+    Raises LocalServerError, which DrillFailed is, and DatabaseFault.
     """
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         Path(folder).chmod(0o755)  # under root PostgreSQL runs as another user, who has to get in
@@ -124,7 +117,6 @@ async def _carry_out(
         services=drill.services,
         proxied=drill.proxied,
         standby=drill.standby,
-        environment=drill.environment,
         code=code,
     )
     async with opening as stage:

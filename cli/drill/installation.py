@@ -16,7 +16,7 @@ import trio
 from cli.drill.proxy import Link, Proxy, open_proxy
 from cli.hammer.http_client import HttpClient, HttpFailed
 from infra.local.postgres import SUPERUSER, LocalPostgres
-from infra.local.process import last_line
+from infra.local.process import LocalServerError, last_line
 from infra.local.redis import LocalRedis
 
 COMMAND = [sys.executable, "-m", "cli.main"]
@@ -26,7 +26,7 @@ ENV_OF_OURS = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """What of our own environment a service is given: no setting of an installation that is in use."""
 
 
-class DrillFailed(Exception):
+class DrillFailed(LocalServerError):
     """The drill itself could not be carried out: one line for a person."""
 
 
@@ -173,7 +173,7 @@ async def open_installation(
 
     On the links that are `proxied` everything goes through a proxy.
 
-    Raises LocalServerError or DrillFailed.
+    Raises LocalServerError.
     """
     installation = Installation(folder, code)
     try:

@@ -23,6 +23,7 @@ from cli.hammer.plan import Plan
 from transport.client.client import Client, open_client
 from transport.client.retry import RetryPolicy
 
+MOVERS, READERS = 8, 2
 PAUSE_MIN_S, PAUSE_MAX_S = 0.02, 0.2
 """Between attempts, with jitter."""
 READ_PAUSE_S = 0.03
@@ -48,10 +49,8 @@ class Load:
         self._prefix = f"drill-{rng.randrange(2**32):08x}"
 
     @asynccontextmanager
-    async def running(
-        self, *, movers: int = 8, readers: int = 2, registrations: bool = False
-    ) -> AsyncIterator[None]:
-        """So many movers over HTTP and as many over gRPC for each address, for the block.
+    async def running(self, *, registrations: bool = False) -> AsyncIterator[None]:
+        """MOVERS over HTTP and as many over gRPC, and READERS, for each address, for the block.
 
         At its end what is under way is asked for until its outcome is known: the service must be there by then.
         Raises DrillFailed if it is not in time.
@@ -60,11 +59,11 @@ class Load:
             asks: list[tuple[str, Ask]] = []
             for http_port, grpc_port in self._addresses:
                 over = [
-                    over_http(await self._client(stack, http_port), self._plan.currency) for _ in range(movers)
+                    over_http(await self._client(stack, http_port), self._plan.currency) for _ in range(MOVERS)
                 ]
                 asks += (("HTTP", ask) for ask in over)
-                asks += movers * [("gRPC", over_grpc(await self._grpc(stack, grpc_port), self._plan.currency))]
-            ports = readers * [http_port for http_port, _ in self._addresses]
+                asks += MOVERS * [("gRPC", over_grpc(await self._grpc(stack, grpc_port), self._plan.currency))]
+            ports = READERS * [http_port for http_port, _ in self._addresses]
             reading = [await self._client(stack, http_port) for http_port in ports]
             registering = await self._client(stack, ports[0])
             with trio.CancelScope() as late:

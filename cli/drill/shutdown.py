@@ -6,11 +6,11 @@ import signal
 
 import trio
 
+from cli.drill.books import connected
 from cli.drill.goodbye import Goodbye, watch_goodbye
 from cli.drill.judge import Verdict
 from cli.drill.mails import all_sent
 from cli.drill.stage import Stage
-from persistence.connection import open_connection
 
 READYZ_S = 0.1
 NOBODY_LISTENS = "failed"
@@ -48,7 +48,7 @@ async def shutdown(stage: Stage) -> list[Verdict]:
 
 async def sessions_left(database_url: str) -> int:
     """Of services, in PostgreSQL."""
-    async with await open_connection(database_url, application_name="drill") as connection:
+    async with connected(database_url) as connection:
         found = await connection.execute(
             "select count(*) from pg_stat_activity where application_name = 'transactions'"
         )

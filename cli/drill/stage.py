@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 
 import trio
 
@@ -19,8 +18,9 @@ from cli.drill.judge import Verdict, judge
 from cli.drill.load import Load
 from cli.drill.probe import Probe
 from cli.drill.proxy import Link, Proxy, open_proxy
+from cli.hammer.http_client import HttpFailed
 from cli.hammer.plan import Plan
-from cli.hammer.prepare import prepare_over_http
+from cli.hammer.prepare import PreparationFailed, prepare_over_http
 
 ACCOUNTS = 6
 """Few, so that all of them are hot."""
@@ -67,12 +67,12 @@ class Stage:
         return server.url()
 
     @asynccontextmanager
-    async def under_load(self, *, movers: int = 8, registrations: bool = False) -> AsyncIterator[None]:
+    async def under_load(self, *, registrations: bool = False) -> AsyncIterator[None]:
         """The load and the probe, for the block; the service must be there at its end."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.probe.watch_ready)
-            nursery.start_soon(self.probe.watch_batches)
-            async with self.load.running(movers=movers, registrations=registrations):
+            nursery.start_soon(self.probe.watch_metrics)
+            async with self.load.running(registrations=registrations):
                 yield
             nursery.cancel_scope.cancel()
 
@@ -107,17 +107,16 @@ async def open_stage(
     proxied: Collection[Link] = (),
     standby: bool = False,
     code: Path = ROOT,
-    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Stage]:
-    """In an empty folder, for the block; so many services run with these settings, from the code in a folder.
+    """In an empty folder, for the block; so many services run, from the code in a folder.
 
     On the links that are `proxied` everything goes through proxies.
 
-    Raises DrillFailed and LocalServerError.
+    Raises LocalServerError, and DatabaseFault.
     """
     async with open_installation(folder, code, proxied=proxied, standby=standby) as installation:
         started = [
-            installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s", **environment)
+            installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s")
             for number in range(1, services + 1)
         ]
         for service in started:
@@ -145,10 +144,20 @@ async def _open_local(port: int) -> trio.SocketStream:
 
 async def _funded(database_url: str, service: Service) -> tuple[Credentials, Plan]:
     users = await new_users(database_url, "drill")
-    plan = await prepare_over_http(
-        "127.0.0.1", service.http_port, users, accounts=ACCOUNTS, hot=False, currency=CURRENCY
-    )
+    try:
+        plan = await prepare_over_http(
+            "127.0.0.1", service.http_port, users, accounts=ACCOUNTS, hot=False, currency=CURRENCY
+        )
+    except (PreparationFailed, HttpFailed) as failure:
+        raise DrillFailed(f"no accounts to drill with: {failure}") from failure
     return users, plan
+
+
+def moved_again(longest_s: float, within_s: float) -> Verdict:
+    """The promise, and how long it took at the most."""
+    return Verdict(
+        f"money moves again within {within_s:g} s", longest_s <= within_s, f"{longest_s:.2f} s at the most"
+    )
 
 
 async def _note_what_was_before(load: Load, database_url: str, plan: Plan) -> None:
