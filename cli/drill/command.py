@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 from rich.console import Console
 
+from cli.drill.clock import clock
 from cli.drill.failover import failover
 from cli.drill.installation import ROOT
 from cli.drill.judge import Verdict
@@ -45,6 +46,7 @@ class Drill:
 
 
 DRILLS = {
+    "clock": Drill("the service's clock is set ahead and back by an hour", clock, 15.0),
     "kill": Drill("one of two services is killed, again and again", kill, 30.0, services=2),
     "failover": Drill("the database dies, and its standby takes over", failover, 10.0, standby=True),
     "network": Drill(

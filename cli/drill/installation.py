@@ -31,13 +31,16 @@ class DrillFailed(LocalServerError):
 
 
 class Service:
-    """One service, on the same two ports whenever it is started; what it says goes to `log`."""
+    """One service, on the same two ports whenever it is started; what it says goes to `log`.
+
+    `environment` is what it gets when it is started the next time.
+    """
 
     def __init__(self, folder: Path, code: Path, name: str, environment: dict[str, str]) -> None:
         self._code = code
         self.http_port, self.grpc_port = _free_ports()
         self.log = folder / f"{name}.log"
-        self._environment = {
+        self.environment = {
             **{name: os.environ[name] for name in ENV_OF_OURS if name in os.environ},
             **environment,
             "HTTP_SERVER_ADDRESS": f"127.0.0.1:{self.http_port}",
@@ -49,7 +52,7 @@ class Service:
         """Start it, and do not wait."""
         with self.log.open("ab") as log:
             self._process = await trio.lowlevel.open_process(
-                [*COMMAND, "serve"], stdout=log, stderr=log, cwd=self._code, env=self._environment
+                [*COMMAND, "serve"], stdout=log, stderr=log, cwd=self._code, env=self.environment
             )
 
     async def wait_ready(self) -> None:

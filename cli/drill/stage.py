@@ -12,7 +12,7 @@ import trio
 
 from cli.credentials import Credentials, new_users
 from cli.drill.books import read_books
-from cli.drill.history import POSTED, Request
+from cli.drill.history import POSTED, Attempt, Request
 from cli.drill.installation import ROOT, DrillFailed, Installation, Service, open_installation
 from cli.drill.judge import Verdict, judge
 from cli.drill.load import Load
@@ -38,7 +38,6 @@ class Stage:
         self,
         installation: Installation,
         services: Sequence[Service],
-        plan: Plan,
         load: Load,
         rng: random.Random,
         seconds: float,
@@ -52,7 +51,6 @@ class Stage:
         self.seconds = seconds
         self.failed_over = False
         self.probe = Probe(services[0].http_port)
-        self._plan = plan
 
     @property
     def service(self) -> Service:
@@ -94,7 +92,7 @@ class Stage:
 
     async def judged(self) -> list[Verdict]:
         """What the judge says of the load's history."""
-        return judge(self.load.history, await read_books(self.database_url, self._plan.accounts))
+        return judge(self.load.history, await read_books(self.database_url, self.load.plan.accounts))
 
 
 @asynccontextmanager
@@ -135,7 +133,7 @@ async def open_stage(
                 proxies[Link.CLIENTS] = [proxy for pair in behind for proxy in pair]
             load = Load(owner, plan, rng, addresses)
             await _note_what_was_before(load, installation.postgres.url(), plan)
-            yield Stage(installation, started, plan, load, rng, seconds, proxies)
+            yield Stage(installation, started, load, rng, seconds, proxies)
 
 
 async def _open_local(port: int) -> trio.SocketStream:
@@ -151,6 +149,18 @@ async def _funded(database_url: str, service: Service) -> tuple[Credentials, Pla
     except (PreparationFailed, HttpFailed) as failure:
         raise DrillFailed(f"no accounts to drill with: {failure}") from failure
     return users, plan
+
+
+def none_failed(attempts: Sequence[Attempt], why: str, within_s: float) -> Verdict:
+    """The promise that no transfer fails, or takes longer than this, because of something."""
+    failed = [each for each in attempts if each.outcome != POSTED]
+    slowest_s = max((each.ended_s - each.began_s for each in attempts), default=0.0)
+    detail = f"{len(attempts):,} transfers, the slowest {slowest_s:.2f} s"
+    if failed:
+        detail = f"{len(failed)} of {len(attempts):,} failed, the first with {failed[0].outcome}"
+    return Verdict(
+        f"no transfer fails because of {why}", bool(attempts) and not failed and slowest_s <= within_s, detail
+    )
 
 
 def moved_again(longest_s: float, within_s: float) -> Verdict:
