@@ -32,6 +32,7 @@ class FakeTime:
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # with it whoever waits for Python's GIL sleeps on, for a second
         }
         """For whose clock it is to be."""
 
