@@ -15,6 +15,7 @@ import trio
 from rich.console import Console
 
 from cli.drill.clock import clock
+from cli.drill.disk import disk
 from cli.drill.failover import failover
 from cli.drill.installation import ROOT
 from cli.drill.judge import Verdict
@@ -31,6 +32,7 @@ from cli.settings import Settings, SettingsError
 
 OK, FAILED = 0, 1
 SECONDS_MAX = 3_600.0
+WORDS = {True: "[green]kept  ", False: "[red]BROKEN", None: "[yellow]NOT SHOWN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Drill:
 DRILLS = {
     "clock": Drill("the service's clock is set ahead and back by an hour", clock, 15.0),
     "kill": Drill("one of two services is killed, again and again", kill, 30.0, services=2),
+    "disk": Drill("the database's disk is full, and room is made", disk, 15.0),
     "failover": Drill("the database dies, and its standby takes over", failover, 10.0, standby=True),
     "network": Drill(
         "lines that are slow, silent, or cut, on every side", network, 20.0, proxied=frozenset(Link)
@@ -95,7 +98,7 @@ def run(arguments: argparse.Namespace, _: Settings) -> int:
     if arguments.svg is not None:
         arguments.svg.write_text(drawn)
     _report(verdicts, arguments.name, seed, as_json=arguments.json)
-    return OK if all(verdict.kept for verdict in verdicts) else FAILED
+    return OK if _kept(verdicts) else FAILED
 
 
 def carry_out(name: str, seed: int, seconds: float, code: Path = ROOT) -> tuple[list[Verdict], str]:
@@ -130,11 +133,12 @@ async def _carry_out(
 def _report(verdicts: list[Verdict], name: str, seed: int, *, as_json: bool) -> None:
     if as_json:
         told = [verdict._asdict() for verdict in verdicts]
-        print(
-            json.dumps({"drill": name, "seed": seed, "kept": all(v.kept for v in verdicts), "verdicts": told})
-        )
+        print(json.dumps({"drill": name, "seed": seed, "kept": _kept(verdicts), "verdicts": told}))
         return
     console = Console(highlight=False, soft_wrap=True)
     for verdict in verdicts:
-        word = "[green]kept  " if verdict.kept else "[red]BROKEN"
-        console.print(f"{word}[/] {verdict.promise}: {verdict.detail}")
+        console.print(f"{WORDS[verdict.kept]}[/] {verdict.promise}: {verdict.detail}")
+
+
+def _kept(verdicts: list[Verdict]) -> bool:
+    return all(verdict.kept is not False for verdict in verdicts)

@@ -18,10 +18,10 @@ from domain.errors import Code
 
 
 class Verdict(NamedTuple):
-    """One promise, whether it was kept, and what shows it."""
+    """One promise, whether it was kept, and what shows it; `kept` is None where it could not be shown here."""
 
     promise: str
-    kept: bool
+    kept: bool | None
     detail: str
 
 
