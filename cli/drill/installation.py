@@ -88,6 +88,13 @@ class Service:
         """Whether its process is there."""
         return self._process is not None and self._process.returncode is None
 
+    def catches(self, number: int) -> bool:
+        """Whether a signal is handled by now, and does not just end the process (proc_pid_status(5))."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        _, caught = next(line.split() for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught, 16) >> (number - 1) & 1)
+
     async def kill(self) -> None:
         """SIGKILL, as a crash would."""
         if self.running:

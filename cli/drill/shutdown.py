@@ -6,11 +6,10 @@ import signal
 
 import trio
 
-from cli.drill.books import connected
 from cli.drill.goodbye import Goodbye, watch_goodbye
 from cli.drill.judge import Verdict
 from cli.drill.mails import all_sent
-from cli.drill.stage import Stage
+from cli.drill.stage import Stage, sessions_left
 
 READYZ_S = 0.1
 NOBODY_LISTENS = "failed"
@@ -42,19 +41,7 @@ async def shutdown(stage: Stage) -> list[Verdict]:
         _dropped(stage, terminated_s),
         Verdict("no session is left in PostgreSQL", sessions == 0, f"{sessions} sessions"),
         await all_sent(stage.installation.mail, stage.load.history.addresses),
-        *await stage.judged(),
     ]
-
-
-async def sessions_left(database_url: str) -> int:
-    """Of services, in PostgreSQL."""
-    async with connected(database_url) as connection:
-        found = await connection.execute(
-            "select count(*) from pg_stat_activity where application_name = 'transactions'"
-        )
-        row = await found.fetchone()
-        assert row is not None
-        return int(row[0])
 
 
 def _readyz(stage: Stage, terminated_s: float) -> Verdict:

@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from cli.credentials import Credentials, new_users
-from cli.drill.books import read_books
+from cli.drill.books import connected, read_books
 from cli.drill.history import POSTED, Attempt, Request
 from cli.drill.installation import ROOT, DrillFailed, Installation, Service, open_installation
 from cli.drill.judge import Verdict, judge
@@ -74,13 +74,19 @@ class Stage:
                 yield
             nursery.cancel_scope.cancel()
 
-    async def ended(self) -> int:
-        """The service's exit status; raises DrillFailed when it outlasts its grace."""
+    async def joined(self) -> Service:
+        """One more service, which is ready, and which the load does not know."""
+        service = _service(self.installation, len(self.services) + 1)
+        await service.start()
+        await service.wait_ready()
+        return service
+
+    async def ended(self, service: Service | None = None) -> int:
+        """The exit status of a service that was told to stop; raises DrillFailed when it outlasts its grace."""
+        service = service or self.service
         with trio.move_on_after(GRACE_S + MARGIN_S):
-            return await self.service.wait()
-        raise DrillFailed(
-            f"the service still runs {GRACE_S + MARGIN_S:g} s after SIGTERM: see {self.service.log}"
-        )
+            return await service.wait()
+        raise DrillFailed(f"the service still runs {GRACE_S + MARGIN_S:g} s after SIGTERM: see {service.log}")
 
     async def recovered(self) -> float:
         """How many seconds it takes until a transfer is acknowledged that was asked for from now on."""
@@ -113,10 +119,7 @@ async def open_stage(
     Raises LocalServerError, and DatabaseFault.
     """
     async with open_installation(folder, code, proxied=proxied, standby=standby) as installation:
-        started = [
-            installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s")
-            for number in range(1, services + 1)
-        ]
+        started = [_service(installation, number) for number in range(1, services + 1)]
         for service in started:
             await service.start()
             await service.wait_ready()
@@ -134,6 +137,10 @@ async def open_stage(
             load = Load(owner, plan, rng, addresses)
             await _note_what_was_before(load, installation.postgres.url(), plan)
             yield Stage(installation, started, load, rng, seconds, proxies)
+
+
+def _service(installation: Installation, number: int) -> Service:
+    return installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s")
 
 
 async def _open_local(port: int) -> trio.SocketStream:
@@ -176,3 +183,14 @@ async def _note_what_was_before(load: Load, database_url: str, plan: Plan) -> No
         Request(f"before-{number}", *moved, began_s=now, ended_s=now, outcome=POSTED, transfer_id=number)
         for number, moved in books.transfers.items()
     )
+
+
+async def sessions_left(database_url: str) -> int:
+    """Of services, in PostgreSQL."""
+    async with connected(database_url) as connection:
+        found = await connection.execute(
+            "select count(*) from pg_stat_activity where application_name = 'transactions'"
+        )
+        row = await found.fetchone()
+        assert row is not None
+        return int(row[0])
