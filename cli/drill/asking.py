@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any, NamedTuple
 
 import trio
@@ -41,3 +42,16 @@ async def ask(
                 return Answer(status, json.loads(answer or b"{}"), client.retry_after_s)
         except (HttpFailed, ValueError, trio.TooSlowError):
             return Answer(NO_ANSWER, {})
+
+
+async def register(port: int, rng: random.Random) -> tuple[str, Answer]:
+    """A new user: the address that a mail is promised to where it is acknowledged, and what was answered."""
+    name = f"drill_{rng.randrange(2**48):012x}"
+    address = f"{name}@example.com"
+    body: dict[str, object] = {
+        "username": name,
+        "password": f"{name} secret",
+        "full_name": "Drill",
+        "email": address,
+    }
+    return address, await ask(port, "POST", "/v1/users", body)

@@ -14,7 +14,7 @@ from uuid import uuid4
 import trio
 
 from application.tokens import ACCESS, LEEWAY_S, Tokens
-from cli.drill.asking import ask
+from cli.drill.asking import ask, register
 from cli.drill.faketime import FakeTime
 from cli.drill.judge import Verdict
 from cli.drill.mails import link_to
@@ -147,15 +147,7 @@ class _Teller:
             self._issued.append((begins, issued.expires_at, issued.token))
 
     async def _follow_a_link(self) -> str:
-        name = f"clock_{self._stage.rng.randrange(2**32):08x}"
-        address = f"{name}@example.com"
-        body: dict[str, object] = {
-            "username": name,
-            "password": f"{name} secret",
-            "full_name": "Drill",
-            "email": address,
-        }
-        registered = await ask(self._port, "POST", "/v1/users", body)
+        address, registered = await register(self._port, self._stage.rng)
         if registered.status != 201:
             return registered.code
         link = await link_to(self._stage.installation.mail, address)

@@ -7,6 +7,7 @@ from functools import partial
 
 from cli.drill.endings import early, locked, twice, unread, without_postgres, without_redis
 from cli.drill.judge import Verdict
+from cli.drill.mails import all_sent
 from cli.drill.rolling import rolling
 from cli.drill.shutdown import shutdown
 from cli.drill.stage import Stage
@@ -28,6 +29,9 @@ _EACH: dict[str, Variant] = {
 
 async def _judged(variants: Sequence[Variant], stage: Stage) -> list[Verdict]:
     verdicts = [verdict for variant in variants for verdict in await variant(stage)]
+    promised = stage.load.history.addresses
+    if promised:
+        verdicts.append(await all_sent(stage.installation.mail, promised))
     return [*verdicts, *await stage.judged()]
 
 
