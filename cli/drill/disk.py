@@ -37,7 +37,7 @@ async def disk(stage: Stage) -> list[Verdict]:
             small = stack.enter_context(small_disk(server))
         except LocalServerError as failure:
             print(f"WARNING: {failure}: what a full disk does is NOT SHOWN here", file=sys.stderr)
-            return [Verdict(ALL_SHOWN, None, str(failure))]
+            return [Verdict(ALL_SHOWN, None, str(failure)), *await stage.judged()]
         return await _disk(stage, small)
 
 

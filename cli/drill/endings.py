@@ -67,8 +67,7 @@ async def twice(stage: Stage) -> list[Verdict]:
             status, took_s = await _told_to_stop(stage)
         await _succeeded(stage)
         await stage.recovered()
-    kept = status == TWICE and took_s <= AT_ONCE_S
-    return [Verdict(f"a second SIGTERM ends it within {AT_ONCE_S:g} s", kept, f"{status} after {took_s:.2f} s")]
+    return [ended_at_once(status, took_s)]
 
 
 async def without_redis(stage: Stage) -> list[Verdict]:
@@ -85,7 +84,7 @@ async def without_redis(stage: Stage) -> list[Verdict]:
         await trio.to_thread.run_sync(redis.start)
         await _succeeded(stage)
         await stage.recovered()
-    return [_in_time("without Redis", *ending, f"{len(promised)} mails were promised until then")]
+    return [in_time("without Redis", *ending, f"{len(promised)} mails were promised until then")]
 
 
 async def without_postgres(stage: Stage) -> list[Verdict]:
@@ -99,7 +98,7 @@ async def without_postgres(stage: Stage) -> list[Verdict]:
         await trio.to_thread.run_sync(postgres.start)
         await _succeeded(stage)
         await stage.recovered()
-    return [_in_time("without PostgreSQL", *ending)]
+    return [in_time("without PostgreSQL", *ending)]
 
 
 async def unread(stage: Stage) -> list[Verdict]:
@@ -111,7 +110,7 @@ async def unread(stage: Stage) -> list[Verdict]:
         await _succeeded(stage)
         await stage.recovered()
     stalled = f"{asked_bytes:,} bytes of requests, and a stream, whose answers nobody read"
-    return [_in_time("with clients that do not read", *ending, stalled)]
+    return [in_time("with clients that do not read", *ending, stalled)]
 
 
 async def locked(stage: Stage) -> list[Verdict]:
@@ -127,7 +126,7 @@ async def locked(stage: Stage) -> list[Verdict]:
             assert await found.fetchone()
         recovery_s = await stage.recovered()
     return [
-        _in_time("with a transaction in its way", *ending),
+        in_time("with a transaction in its way", *ending),
         Verdict(
             "and rolls back what waits behind it", left == 0, f"{left} sessions, {recovery_s:.2f} s to go on"
         ),
@@ -178,7 +177,14 @@ def ended_early(endings: Sequence[tuple[int, float]]) -> Verdict:
     )
 
 
-def _in_time(how: str, status: int, took_s: float, *more: str) -> Verdict:
+def ended_at_once(status: int, took_s: float) -> Verdict:
+    """As a shell says of whom the signal ended."""
+    kept = status == TWICE and took_s <= AT_ONCE_S
+    return Verdict(f"a second SIGTERM ends it within {AT_ONCE_S:g} s", kept, f"{status} after {took_s:.2f} s")
+
+
+def in_time(how: str, status: int, took_s: float, *more: str) -> Verdict:
+    """An orderly end, whatever stood in its way."""
     promise = f"exit status 0 within SHUTDOWN_GRACE {how}"
     return Verdict(
         promise, status == 0 and took_s <= GRACE_S, "; ".join((f"{status} after {took_s:.2f} s", *more))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,23 +36,24 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(server: LocalPostgres) -> Iterator[SmallDisk]:
-    """For the block, at whose end the server is stopped: its data is gone with the disk. Raises LocalServerError."""
-    if os.geteuid() != 0:
-        raise LocalServerError("only root may mount a small disk")
-    server.stop()
-    data = server.home / "data"
-    old = data.rename(server.home / "data.old")
-    data.mkdir(mode=0o700)
-    size = sum(path.stat().st_size for path in old.rglob("*") if path.is_file()) + ROOM_BYTES
-    _run("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(data))
+    """For the block, at whose end the server is stopped: its data is gone with the disk.
+
+    Raises LocalServerError, with nothing changed, where none may be mounted.
+    """
+    data, small = server.home / "data", server.home / "data.small"
+    small.mkdir()
+    size = sum(path.stat().st_size for path in data.rglob("*") if path.is_file()) + ROOM_BYTES
+    _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small))
     try:
-        shutil.copystat(old, data)
-        _run("cp", "-a", f"{old}/.", str(data))
+        server.stop()
+        _run("cp", "-a", f"{data}/.", str(small))
+        data.rename(server.home / "data.large")
+        data.symlink_to(small)
         server.start()
         yield SmallDisk(data)
     finally:
         server.stop()
-        _run("umount", str(data))
+        _run("umount", str(small))
 
 
 def _run(*command: str) -> None:
