@@ -37,10 +37,10 @@ async def early(stage: Stage) -> list[Verdict]:
     """SIGTERM at several moments of a start, from when it is caught."""
     await _told_to_stop(stage)
     service, endings = stage.service, []
-    for number in range(EARLY_TRIES):
+    for after_s in (0.0, *(stage.rng.uniform(0.0, EARLY_MAX_S) for _ in range(EARLY_TRIES - 1))):
         await service.start()
         await _until_caught(service)
-        await trio.sleep(EARLY_MAX_S * (number + stage.rng.random()) / EARLY_TRIES)
+        await trio.sleep(after_s)
         endings.append(await _told_to_stop(stage))
     left = await _sessions_left(stage)
     await _succeeded(stage)

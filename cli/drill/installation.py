@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -22,6 +24,8 @@ from infra.local.redis import LocalRedis
 COMMAND = [sys.executable, "-m", "cli.main"]
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 30.0
+PORTS = range(15_000, 32_768)
+"""Below those that the kernel hands out: nobody is given one while the service that had it is away."""
 ENV_OF_OURS = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """What of our own environment a service is given: no setting of an installation that is in use."""
 
@@ -215,7 +219,12 @@ async def open_installation(
 
 
 def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:  # both at once, so that they are two
-        for probe in (one, other):
-            probe.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+    one, other = islice(filter(_is_free, random.SystemRandom().sample(PORTS, k=len(PORTS))), 2)
+    return one, other
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False

@@ -57,6 +57,9 @@ def small_disk(server: LocalPostgres) -> Iterator[SmallDisk]:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the command is ours
-    if done.returncode:
-        raise LocalServerError(done.stderr.strip())
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - the command is ours
+    except subprocess.CalledProcessError as failure:
+        raise LocalServerError(f"{command[0]} failed: {failure.stderr.strip().splitlines()[0]}") from failure
+    except OSError as failure:
+        raise LocalServerError(f"{command[0]} can not be run: {failure.strerror}") from failure
