@@ -10,15 +10,13 @@ import trio
 
 from cli.drill.installation import DrillFailed, Service
 from cli.hammer.plan import Plan
-from proto.transactions.v2.ledger_pb2 import WatchAccountRequest
-from transport.client import frames
+from transport.client import frames, watch
 from transport.grpc.framing import frame as message_frame
 
 RECEIVE_BUFFER_BYTES = 4_096
 STALL_S = 0.5
 """What can not be sent for so long is not read by the other side either."""
 REQUESTS_MAX = 20_000
-WATCH = "/transactions.v2.Ledger/WatchAccount"
 STILL_S = 0.5
 
 
@@ -63,14 +61,14 @@ async def _watch_without_reading(stream: trio.SocketStream, plan: Plan) -> None:
     fields = {
         ":method": "POST",
         ":scheme": "http",
-        ":path": WATCH,
+        ":path": watch.PATH,
         ":authority": "drill",
         "content-type": "application/grpc",
         "te": "trailers",
         "authorization": f"Bearer {plan.token}",
     }
     block = b"".join(frames.literal(name, value) for name, value in fields.items())
-    message = message_frame(WatchAccountRequest(account_id=plan.accounts[0]).SerializeToString())
+    message = message_frame(watch.watch_request(plan.accounts[0], 0))
     await stream.send_all(
         frames.PREFACE
         + frames.settings_frame([(frames.INITIAL_WINDOW_SIZE, 1)])
