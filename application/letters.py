@@ -49,13 +49,13 @@ class Letters:
         """A link that proves the user's present address."""
         asked, secret_code = self._secret(user, VERIFICATION_LASTS)
         await mailed_secrets.insert_verification(connection, asked)
-        await self._post(connection, verification_mail(self._sender, user, asked, secret_code))
+        await self._post(connection, verification_mail(self._sender, user, asked, secret_code, at=self._now()))
 
     async def offer_reset(self, connection: Connection, user: User) -> None:
         """A link to choose a new password."""
         asked, secret_code = self._secret(user, RESET_LASTS)
         await mailed_secrets.insert_reset(connection, asked)
-        await self._post(connection, reset_mail(self._sender, user, asked, secret_code))
+        await self._post(connection, reset_mail(self._sender, user, asked, secret_code, at=self._now()))
 
     async def tell_former_address(self, connection: Connection, before: User) -> None:
         """That it is the user's address no more."""
@@ -65,11 +65,10 @@ class Letters:
         """That the password was changed."""
         await self._post(connection, password_changed_mail(self._sender, user, at=self._now()))
 
-    def _secret(self, user: User, lasts: timedelta) -> tuple[MailedSecret, str]:
-        secret_code, now = secrets.token_urlsafe(SECRET_BYTES), self._now()
-        return MailedSecret(
-            uuid4(), user.username, user.email, digest(secret_code), now, now + lasts
-        ), secret_code
+    @staticmethod
+    def _secret(user: User, lasts: timedelta) -> tuple[MailedSecret, str]:
+        secret_code = secrets.token_urlsafe(SECRET_BYTES)
+        return MailedSecret(uuid4(), user.username, user.email, digest(secret_code), lasts), secret_code
 
     async def _post(self, connection: Connection, mail: EmailMessage) -> None:
         await outbox.put(connection, mail["Subject"], self._seal.seal(mail))

@@ -55,14 +55,16 @@ class Seal:
         return message_from_bytes(payload, policy=policy.default)
 
 
-def verification_mail(sender: Sender, user: User, asked: MailedSecret, secret_code: str) -> EmailMessage:
+def verification_mail(
+    sender: Sender, user: User, asked: MailedSecret, secret_code: str, *, at: datetime
+) -> EmailMessage:
     """Asks the user to prove the address by following a link."""
     query = urlencode({"email_id": str(asked.id), "secret_code": secret_code})
     return _letter(
         sender,
         user,
         to=asked.email,
-        at=asked.created_at,
+        at=at,
         subject="Please verify your email address",
         text=f"please verify this address by opening the link below within {_minutes(asked)} minutes:",
         link=f"{sender.public_url.rstrip('/')}/v1/verify_email?{query}",
@@ -70,14 +72,16 @@ def verification_mail(sender: Sender, user: User, asked: MailedSecret, secret_co
     )
 
 
-def reset_mail(sender: Sender, user: User, asked: MailedSecret, secret_code: str) -> EmailMessage:
+def reset_mail(
+    sender: Sender, user: User, asked: MailedSecret, secret_code: str, *, at: datetime
+) -> EmailMessage:
     """Lets the user choose a new password by following a link."""
     query = urlencode({"reset_id": str(asked.id), "secret_code": secret_code})
     return _letter(
         sender,
         user,
         to=asked.email,
-        at=asked.created_at,
+        at=at,
         subject="Choose a new password",
         text=f"to choose a new password open the link below within {_minutes(asked)} minutes:",
         link=f"{sender.public_url.rstrip('/')}/v1/users/password_reset/page?{query}",
@@ -112,7 +116,7 @@ def password_changed_mail(sender: Sender, user: User, *, at: datetime) -> EmailM
 
 
 def _minutes(secret: MailedSecret) -> int:
-    return int((secret.expires_at - secret.created_at).total_seconds() // 60)
+    return int(secret.lasts.total_seconds() // 60)
 
 
 def _letter(

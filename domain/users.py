@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -41,14 +41,16 @@ class Session(NamedTuple):
 
 
 class MailedSecret(NamedTuple):
-    """A link mailed to prove an address or to reset a password; its code is stored as its SHA-256."""
+    """A link mailed to prove an address or to reset a password; its code is stored as its SHA-256.
+
+    The database says when it ends, so the database's clock says when it began.
+    """
 
     id: UUID
     username: str
     email: str
     secret_hash: bytes
-    created_at: datetime
-    expires_at: datetime
+    lasts: timedelta
 
 
 class SecurityEventKind(StrEnum):

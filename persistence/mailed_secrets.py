@@ -7,9 +7,11 @@ from uuid import UUID
 
 from domain.users import MailedSecret
 from persistence.connection import Connection
-from persistence.rows import columns
 
-INSERT = f"({columns(MailedSecret)}) values (%s, %s, %s, %s, %s, %s)"
+INSERT = """
+(id, username, email, secret_hash, created_at, expires_at)
+select %s, %s, %s, %s, now, now + %s from clock_timestamp() now
+"""
 INSERT_VERIFICATION = f"insert into email_verifications {INSERT}"
 INSERT_RESET = f"insert into password_resets {INSERT}"
 # In time, for the first time, and only for the address that the user still has.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cli.drill.history import Line
-from persistence.connection import open_connection
+from persistence.connection import Connection, open_connection
+from persistence.faults import translated
 
 
 class Moved(NamedTuple):
@@ -28,11 +30,18 @@ class Books:
     transfers: dict[int, Moved] = field(default_factory=dict)
 
 
+@asynccontextmanager
+async def connected(database_url: str) -> AsyncIterator[Connection]:
+    """A session of the drill's own, which is not counted among the service's. Raises DatabaseFault."""
+    with translated():
+        async with await open_connection(database_url, application_name="drill") as connection:
+            yield connection
+
+
 async def read_books(database_url: str, accounts: Collection[int]) -> Books:
-    """In one snapshot. Raises psycopg's errors through `persistence.faults`."""
+    """In one snapshot. Raises DatabaseFault."""
     books, ids = Books(), sorted(accounts)
-    connection = await open_connection(database_url, application_name="judge")
-    async with connection:
+    async with connected(database_url) as connection:
         await connection.execute("begin isolation level repeatable read read only")
         found = await connection.execute("select id, balance from accounts where id = any(%s)", [ids])
         books.balances = dict(await found.fetchall())

@@ -6,32 +6,33 @@ import argparse
 import json
 import random
 import secrets
-import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 from rich.console import Console
 
+from cli.drill.clock import clock
+from cli.drill.disk import disk
 from cli.drill.failover import failover
-from cli.drill.installation import ROOT, DrillFailed
+from cli.drill.installation import ROOT
 from cli.drill.judge import Verdict
 from cli.drill.kill import kill
 from cli.drill.network import network
 from cli.drill.postgres import postgres
 from cli.drill.proxy import Link
 from cli.drill.redis import redis
-from cli.drill.shutdown import shutdown
 from cli.drill.soak import soak
 from cli.drill.stage import Stage, open_stage
 from cli.drill.timeline import timeline
+from cli.drill.variants import PLAIN, SHUTDOWNS
 from cli.settings import Settings, SettingsError
-from infra.local.process import LocalServerError
 
 OK, FAILED = 0, 1
 SECONDS_MAX = 3_600.0
+WORDS = {True: "[green]kept  ", False: "[red]BROKEN", None: "[yellow]NOT SHOWN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,14 @@ class Drill:
     services: int = 1
     proxied: frozenset[Link] = frozenset()
     standby: bool = False
-    environment: dict[str, str] = field(default_factory=dict)
+    variants: Mapping[str, Callable[[Stage], Awaitable[list[Verdict]]]] = field(default_factory=dict)
+    """Other runs than this one, by name."""
 
 
 DRILLS = {
     "kill": Drill("one of two services is killed, again and again", kill, 30.0, services=2),
+    "clock": Drill("the service's clock is set ahead and back by an hour", clock, 15.0),
+    "disk": Drill("the database's disk is full, and room is made", disk, 15.0),
     "failover": Drill("the database dies, and its standby takes over", failover, 10.0, standby=True),
     "network": Drill(
         "lines that are slow, silent, or cut, on every side", network, 20.0, proxied=frozenset(Link)
@@ -61,7 +65,7 @@ DRILLS = {
     ),
     "redis": Drill("Redis is stopped, killed, emptied and hung", redis, 20.0, proxied=frozenset({Link.REDIS})),
     "soak": Drill("steady load, and nothing may grow", soak, 60.0),
-    "shutdown": Drill("SIGTERM under load, and a successor", shutdown, 10.0),
+    "shutdown": Drill("SIGTERM under load, and a successor", SHUTDOWNS[PLAIN], 10.0, variants=SHUTDOWNS),
 }
 
 
@@ -76,6 +80,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog="drills: " + "; ".join(f"{name}: {drill.what}" for name, drill in DRILLS.items()),
     )
     parser.add_argument("name", metavar="NAME", choices=DRILLS, help=", ".join(DRILLS))
+    parser.add_argument("--variant", help=f"of shutdown: {', '.join(SHUTDOWNS)} (default: {PLAIN})")
     parser.add_argument("--seed", type=int, help="for all that is left to chance (default: a new one, printed)")
     parser.add_argument("--seconds", type=float, help="how long the load is (default: the drill's own)")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the timeline there")
@@ -90,31 +95,33 @@ def run(arguments: argparse.Namespace, _: Settings) -> int:
     seconds = drill.seconds if arguments.seconds is None else arguments.seconds
     if not 0 < seconds <= SECONDS_MAX:
         raise SettingsError(f"--seconds: must be more than 0 and at most {SECONDS_MAX:g}")
+    variant = arguments.variant
+    if variant is not None and variant not in drill.variants:
+        known = ", ".join(drill.variants) or "it has none"
+        raise SettingsError(f"--variant: no variant of {arguments.name}: {known}")
     if not arguments.json:
         print(f"drill {arguments.name}, seed {seed}, {seconds:g} s", flush=True)
-    try:
-        verdicts, drawn = carry_out(arguments.name, seed, seconds)
-    except (DrillFailed, LocalServerError) as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return FAILED
+    verdicts, drawn = carry_out(arguments.name, seed, seconds, variant=variant)
     if arguments.svg is not None:
         arguments.svg.write_text(drawn)
     _report(verdicts, arguments.name, seed, as_json=arguments.json)
-    return OK if all(verdict.kept for verdict in verdicts) else FAILED
+    return OK if _kept(verdicts) else FAILED
 
 
-def carry_out(name: str, seed: int, seconds: float, code: Path = ROOT) -> tuple[list[Verdict], str]:
-    """The verdicts and the timeline, as an SVG, of a drill with the service in `code`.
+def carry_out(
+    name: str, seed: int, seconds: float, code: Path = ROOT, *, variant: str | None = None
+) -> tuple[list[Verdict], str]:
+    """The verdicts and the timeline, as an SVG, of a drill, or a variant of it, with the service in `code`.
 
-    Raises DrillFailed or LocalServerError.
+    Raises LocalServerError, which DrillFailed is, and DatabaseFault.
     """
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         Path(folder).chmod(0o755)  # under root PostgreSQL runs as another user, who has to get in
-        return trio.run(_carry_out, Path(folder), name, seed, seconds, code)
+        return trio.run(_carry_out, Path(folder), name, variant, seed, seconds, code)
 
 
 async def _carry_out(
-    folder: Path, name: str, seed: int, seconds: float, code: Path
+    folder: Path, name: str, variant: str | None, seed: int, seconds: float, code: Path
 ) -> tuple[list[Verdict], str]:
     drill = DRILLS[name]
     opening = open_stage(
@@ -124,23 +131,24 @@ async def _carry_out(
         services=drill.services,
         proxied=drill.proxied,
         standby=drill.standby,
-        environment=drill.environment,
         code=code,
     )
     async with opening as stage:
-        verdicts = await drill.run(stage)
-        title = f"transactions drill {name} --seed {seed} --seconds {seconds:g}"
+        verdicts = await (drill.run if variant is None else drill.variants[variant])(stage)
+        what = name if variant is None else f"{name} --variant {variant}"
+        title = f"transactions drill {what} --seed {seed} --seconds {seconds:g}"
         return verdicts, timeline(title, stage.load.history.attempts, stage.probe)
 
 
 def _report(verdicts: list[Verdict], name: str, seed: int, *, as_json: bool) -> None:
     if as_json:
         told = [verdict._asdict() for verdict in verdicts]
-        print(
-            json.dumps({"drill": name, "seed": seed, "kept": all(v.kept for v in verdicts), "verdicts": told})
-        )
+        print(json.dumps({"drill": name, "seed": seed, "kept": _kept(verdicts), "verdicts": told}))
         return
     console = Console(highlight=False, soft_wrap=True)
     for verdict in verdicts:
-        word = "[green]kept  " if verdict.kept else "[red]BROKEN"
-        console.print(f"{word}[/] {verdict.promise}: {verdict.detail}")
+        console.print(f"{WORDS[verdict.kept]}[/] {verdict.promise}: {verdict.detail}")
+
+
+def _kept(verdicts: list[Verdict]) -> bool:
+    return all(verdict.kept is not False for verdict in verdicts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from cli.drill.judge import Verdict
-from cli.drill.stage import Stage
+from cli.drill.stage import Stage, moved_again
 
 RECOVERY_S = 5.0
 """From the promotion to the next acknowledged transfer."""
@@ -24,7 +24,4 @@ async def failover(stage: Stage) -> list[Verdict]:
         stage.probe.mark("its standby is the primary")
         recovery_s = await stage.recovered()
         await trio.sleep(stage.seconds / 2)
-    return [
-        Verdict(f"money moves again within {RECOVERY_S:g} s", recovery_s <= RECOVERY_S, f"{recovery_s:.2f} s"),
-        *await stage.judged(),
-    ]
+    return [moved_again(recovery_s, RECOVERY_S), *await stage.judged()]

@@ -85,3 +85,8 @@ class History:
     balances: list[Balance] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     """To which a mail was promised."""
+
+    @property
+    def unanswered(self) -> int:
+        """Attempts of which nobody learnt what they came to."""
+        return sum(not attempt.answered for attempt in self.attempts)

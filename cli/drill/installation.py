@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -17,28 +19,33 @@ import trio
 from cli.drill.proxy import Link, Proxy, open_proxy
 from cli.hammer.http_client import HttpClient, HttpFailed
 from infra.local.postgres import SUPERUSER, LocalPostgres
-from infra.local.process import last_line
+from infra.local.process import LocalServerError, last_line
 from infra.local.redis import LocalRedis
 
 COMMAND = [sys.executable, "-m", "cli.main"]
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 30.0
+PORTS = range(15_000, 32_768)
+"""Below those that the kernel hands out: nobody is given one while the service that had it is away."""
 ENV_OF_OURS = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """What of our own environment a service is given: no setting of an installation that is in use."""
 
 
-class DrillFailed(Exception):
+class DrillFailed(LocalServerError):
     """The drill itself could not be carried out: one line for a person."""
 
 
 class Service:
-    """One service, on the same two ports whenever it is started; what it says goes to `log`."""
+    """One service, on the same two ports whenever it is started; what it says goes to `log`.
+
+    `environment` is what it gets when it is started the next time.
+    """
 
     def __init__(self, folder: Path, code: Path, name: str, environment: dict[str, str]) -> None:
         self._code = code
         self.http_port, self.grpc_port = _free_ports()
         self.log = folder / f"{name}.log"
-        self._environment = {
+        self.environment = {
             **{name: os.environ[name] for name in ENV_OF_OURS if name in os.environ},
             **environment,
             "HTTP_SERVER_ADDRESS": f"127.0.0.1:{self.http_port}",
@@ -50,7 +57,7 @@ class Service:
         """Start it, and do not wait."""
         with self.log.open("ab") as log:
             self._process = await trio.lowlevel.open_process(
-                [*COMMAND, "serve"], stdout=log, stderr=log, cwd=self._code, env=self._environment
+                [*COMMAND, "serve"], stdout=log, stderr=log, cwd=self._code, env=self.environment
             )
 
     async def wait_ready(self) -> None:
@@ -85,6 +92,13 @@ class Service:
     def running(self) -> bool:
         """Whether its process is there."""
         return self._process is not None and self._process.returncode is None
+
+    def catches(self, number: int) -> bool:
+        """Whether a signal is handled by now, and does not just end the process (proc_pid_status(5))."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        _, caught = next(line.split() for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught, 16) >> (number - 1) & 1)
 
     async def kill(self) -> None:
         """SIGKILL, as a crash would."""
@@ -167,7 +181,7 @@ async def open_installation(
 
     On the links that are `proxied` everything goes through a proxy.
 
-    Raises LocalServerError or DrillFailed.
+    Raises LocalServerError.
     """
     installation = Installation(folder, code)
     try:
@@ -209,7 +223,12 @@ def url_through(proxy: Proxy, database: str) -> str:
 
 
 def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:  # both at once, so that they are two
-        for probe in (one, other):
-            probe.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+    one, other = islice(filter(_is_free, random.SystemRandom().sample(PORTS, k=len(PORTS))), 2)
+    return one, other
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False

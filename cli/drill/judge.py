@@ -18,10 +18,10 @@ from domain.errors import Code
 
 
 class Verdict(NamedTuple):
-    """One promise, whether it was kept, and what shows it."""
+    """One promise, whether it was kept, and what shows it; `kept` is None where it could not be shown here."""
 
     promise: str
-    kept: bool
+    kept: bool | None
     detail: str
 
 
@@ -47,7 +47,8 @@ class _Asked:
             assert each.transfer_id is not None
             self.by_id.setdefault(each.transfer_id, each)
         self.sums = {
-            account: [0, *accumulate(line.amount for line in lines)] for account, lines in books.entries.items()
+            account: [0, *accumulate(line.amount for line in books.entries[account])]
+            for account in books.balances
         }
         self._bounds = {account: _Bounds(self, account) for account in books.balances}
 

@@ -24,7 +24,7 @@ async def kill(stage: Stage) -> list[Verdict]:
             await service.start()
             await service.wait_ready()
             stage.probe.mark("started again")
-    lost = sum(not attempt.answered for attempt in stage.load.history.attempts)
+    lost = stage.load.history.unanswered
     return [
         Verdict(
             "clients were cut off, and asked again",

@@ -23,6 +23,7 @@ from cli.hammer.plan import Plan
 from transport.client.client import Client, open_client
 from transport.client.retry import RetryPolicy
 
+MOVERS, READERS = 8, 2
 PAUSE_MIN_S, PAUSE_MAX_S = 0.02, 0.2
 """Between attempts, with jitter."""
 READ_PAUSE_S = 0.03
@@ -39,32 +40,31 @@ class Load:
         self, owner: Credentials, plan: Plan, rng: random.Random, addresses: Sequence[tuple[int, int]]
     ) -> None:
         self.history = History()
-        self._owner = owner
-        self._plan = plan
+        self.owner = owner
+        self.plan = plan
         self._rng = rng
-        self._addresses = addresses
+        self.addresses = addresses
         self._numbers = count(1)
         self._stopping = False
         self._prefix = f"drill-{rng.randrange(2**32):08x}"
 
     @asynccontextmanager
-    async def running(
-        self, *, movers: int = 8, readers: int = 2, registrations: bool = False
-    ) -> AsyncIterator[None]:
-        """So many movers over HTTP and as many over gRPC for each address, for the block.
+    async def running(self, *, registrations: bool = False) -> AsyncIterator[None]:
+        """MOVERS over HTTP and as many over gRPC, and READERS, for each address, for the block.
 
         At its end what is under way is asked for until its outcome is known: the service must be there by then.
-        Raises DrillFailed if it is not in time.
+        May be run again. Raises DrillFailed if it is not in time.
         """
+        self._stopping = False
         async with AsyncExitStack() as stack:
             asks: list[tuple[str, Ask]] = []
-            for http_port, grpc_port in self._addresses:
+            for http_port, grpc_port in self.addresses:
                 over = [
-                    over_http(await self._client(stack, http_port), self._plan.currency) for _ in range(movers)
+                    over_http(await self._client(stack, http_port), self.plan.currency) for _ in range(MOVERS)
                 ]
                 asks += (("HTTP", ask) for ask in over)
-                asks += movers * [("gRPC", over_grpc(await self._grpc(stack, grpc_port), self._plan.currency))]
-            ports = readers * [http_port for http_port, _ in self._addresses]
+                asks += MOVERS * [("gRPC", over_grpc(await self._grpc(stack, grpc_port), self.plan.currency))]
+            ports = READERS * [http_port for http_port, _ in self.addresses]
             reading = [await self._client(stack, http_port) for http_port in ports]
             registering = await self._client(stack, ports[0])
             with trio.CancelScope() as late:
@@ -84,19 +84,19 @@ class Load:
                 )
 
     async def _client(self, stack: AsyncExitStack, port: int) -> HttpClient:
-        headers = {"Authorization": f"Bearer {self._plan.token}"}
+        headers = {"Authorization": f"Bearer {self.plan.token}"}
         return await stack.enter_async_context(HttpClient("127.0.0.1", port, headers))
 
     async def _grpc(self, stack: AsyncExitStack, port: int) -> Client:
         policy = RetryPolicy(attempts_max=1)
         opening = open_client(f"127.0.0.1:{port}", policy=policy, timeout_s=ANSWER_TIMEOUT_S)
         client = await stack.enter_async_context(opening)
-        await client.login(self._owner.depositor, self._owner.depositor_password)
+        await client.login(self.owner.depositor, self.owner.depositor_password)
         return client
 
     async def _move(self, protocol: str, ask: Ask) -> None:
         while not self._stopping:
-            source, target = self._plan.pair(self._rng)
+            source, target = self.plan.pair(self._rng)
             key = f"{self._prefix}-{next(self._numbers)}"
             request = Request(key, source, target, self._rng.randint(1, AMOUNT_MAX), trio.current_time())
             self.history.requests.append(request)
@@ -120,7 +120,7 @@ class Load:
 
     async def _read(self, client: HttpClient) -> None:
         while not self._stopping:
-            account = self._rng.choice(self._plan.accounts)
+            account = self._rng.choice(self.plan.accounts)
             try:
                 await self._read_account(client, account)
             except (HttpFailed, ValueError, trio.TooSlowError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 from collections import defaultdict
 from collections.abc import Collection
+from email.message import EmailMessage
 from pathlib import Path
 
 import trio
@@ -13,6 +15,7 @@ import trio
 from cli.drill.judge import Verdict
 
 PATIENCE_S = 12.0
+_LINK = re.compile(r"http\S+")
 
 Mails = dict[str, list[str]]
 """The Message-IDs of the mails to each address."""
@@ -34,6 +37,18 @@ async def all_sent(folder: Path, addresses: Collection[str]) -> Verdict:
     )
 
 
+async def link_to(folder: Path, address: str) -> str | None:
+    """The link in the first mail to this address; None where none comes in time."""
+    with trio.move_on_after(PATIENCE_S):
+        while True:
+            for mail in await trio.to_thread.run_sync(_read, folder):
+                body = mail.get_body(("plain",))
+                if mail["To"] == address and body is not None and (link := _LINK.search(body.get_content())):
+                    return link[0]
+            await trio.sleep(0.05)
+    return None
+
+
 async def _wait_for_mails(folder: Path, addresses: Collection[str]) -> Mails:
     found: Mails = {}
     with trio.move_on_after(PATIENCE_S):
@@ -47,7 +62,13 @@ async def _wait_for_mails(folder: Path, addresses: Collection[str]) -> Mails:
 
 def _sent(folder: Path) -> Mails:
     found: Mails = defaultdict(list)
-    for path in folder.glob("*.eml"):
-        mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    for mail in _read(folder):
         found[str(mail["To"])].append(str(mail["Message-ID"]))
     return found
+
+
+def _read(folder: Path) -> list[EmailMessage]:
+    return [
+        email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        for path in folder.glob("*.eml")
+    ]

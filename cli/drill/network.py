@@ -8,7 +8,7 @@ import trio
 
 from cli.drill.judge import Verdict
 from cli.drill.proxy import Link, Proxy
-from cli.drill.stage import Stage
+from cli.drill.stage import Stage, moved_again
 
 DELAY_S = 0.02
 TROUBLE_MIN_S, TROUBLE_MAX_S = 0.2, 1.5
@@ -35,18 +35,14 @@ async def network(stage: Stage) -> list[Verdict]:
             stage.probe.mark("over")
             recovery_s = max(recovery_s, await stage.recovered())
             met += 1
-    unanswered = sum(not attempt.answered for attempt in stage.load.history.attempts)
+    unanswered = stage.load.history.unanswered
     return [
         Verdict(
             "answers were lost on their way",
             unanswered > 0,
             f"{met} troubles, {unanswered} attempts without one",
         ),
-        Verdict(
-            f"money moves again within {RECOVERY_S:g} s",
-            recovery_s <= RECOVERY_S,
-            f"{recovery_s:.2f} s at the most",
-        ),
+        moved_again(recovery_s, RECOVERY_S),
         *await stage.judged(),
     ]
 

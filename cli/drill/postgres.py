@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from cli.drill.books import connected
 from cli.drill.judge import Verdict
 from cli.drill.proxy import Cut, Link
-from cli.drill.stage import Stage
-from persistence.connection import open_connection
+from cli.drill.stage import Stage, moved_again
 
 CUTS = 6
 """Lost answers to COMMIT in each round, before and after the server has heard it."""
@@ -39,11 +39,7 @@ async def postgres(stage: Stage) -> list[Verdict]:
         Verdict(
             "answers to COMMIT were lost", after > 0, f"{after} after and {lost - after} before it was heard"
         ),
-        Verdict(
-            f"money moves again within {RECOVERY_S:g} s",
-            recovery_s <= RECOVERY_S,
-            f"{recovery_s:.2f} s at the most",
-        ),
+        moved_again(recovery_s, RECOVERY_S),
         *await stage.judged(),
     ]
 
@@ -59,7 +55,7 @@ async def _killed(stage: Stage) -> None:
 
 async def _sessions_ended(stage: Stage) -> None:
     stage.probe.mark("its sessions are ended")
-    async with await open_connection(stage.database_url, application_name="drill") as connection:
+    async with connected(stage.database_url) as connection:
         await connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'transactions'"
         )

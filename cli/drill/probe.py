@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import trio
 
@@ -15,16 +17,19 @@ TIMEOUT_S = 2.0
 NOBODY = 0
 """In place of a status, where nobody answers."""
 
-_COUNTED = re.compile(r'^transactions_lane_(batches|orders)\{child="[^"]*"\} ([0-9.e+]+)$', re.MULTILINE)
+Numbers = dict[str, float]
+"""What /metrics says by name, summed over the labels."""
+_METRIC = re.compile(r"^(\w+)(?:\{[^}]*\})? ([0-9.e+-]+)$", re.MULTILINE)
+_BATCHES, _ORDERS = "transactions_lane_batches", "transactions_lane_orders"
 
 
 @dataclass(slots=True)
 class Probe:
-    """`ready` has the status of /readyz at each time, `batches` the mean size of the batches since the last look."""
+    """`ready` has the status of /readyz at each time, `metrics` the numbers of /metrics where it answered."""
 
     port: int
     ready: list[tuple[float, int]] = field(default_factory=list)
-    batches: list[tuple[float, float]] = field(default_factory=list)
+    metrics: list[tuple[float, Numbers]] = field(default_factory=list)
     marks: list[tuple[float, str]] = field(default_factory=list)
 
     def mark(self, what: str) -> float:
@@ -37,6 +42,15 @@ class Probe:
         """When, and with which status, the service first said that it is not ready."""
         return next(((at, status) for at, status in self.ready if at >= after_s and status != 200), None)
 
+    def batches(self) -> list[tuple[float, float]]:
+        """The mean size of the batches between each look and the one before."""
+        sizes = []
+        for (_, before), (at, now) in pairwise(self.metrics):
+            batches = now.get(_BATCHES, 0) - before.get(_BATCHES, 0)
+            if batches > 0:
+                sizes.append((at, (now[_ORDERS] - before.get(_ORDERS, 0)) / batches))
+        return sizes
+
     async def watch_ready(self) -> None:
         """Until cancelled, on a connection of its own each time: as a load balancer's check."""
         while True:
@@ -45,26 +59,22 @@ class Probe:
             self.ready.append((trio.current_time(), status))
             await trio.sleep(READY_EVERY_S)
 
-    async def watch_batches(self) -> None:
+    async def watch_metrics(self) -> None:
         """Until cancelled."""
-        before: dict[str, float] = {}
         async with HttpClient("127.0.0.1", self.port) as client:
             while True:
                 status, body = await _get(client, "/metrics")
-                now = _counted(body) if status == 200 else {}
-                batches = now.get("batches", 0) - before.get("batches", 0)
-                if now and before and batches > 0:
-                    size = (now["orders"] - before["orders"]) / batches
-                    self.batches.append((trio.current_time(), size))
-                before = now
+                if status == 200:
+                    self.metrics.append((trio.current_time(), numbers(body.decode())))
                 await trio.sleep(METRICS_EVERY_S)
 
 
-def _counted(body: bytes) -> dict[str, float]:
-    totals = {"batches": 0.0, "orders": 0.0}
-    for name, value in _COUNTED.findall(body.decode()):
-        totals[name] += float(value)
-    return totals
+def numbers(text: str) -> Numbers:
+    """What a page in Prometheus's format says."""
+    found: Numbers = defaultdict(float)
+    for name, value in _METRIC.findall(text):
+        found[name] += float(value)
+    return found
 
 
 async def _get(client: HttpClient, path: str) -> tuple[int, bytes]:

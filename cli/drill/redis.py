@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from cli.drill.history import POSTED
 from cli.drill.judge import Verdict
 from cli.drill.mails import all_sent
 from cli.drill.proxy import Link
-from cli.drill.stage import Stage
+from cli.drill.stage import Stage, none_failed
 from persistence.mail_queue import GROUP, STREAM
 
 AWAY_MIN_S, AWAY_MAX_S = 0.5, 2.5
@@ -26,7 +25,6 @@ async def redis(stage: Stage) -> list[Verdict]:
     troubles: list[Callable[[Stage], Awaitable[None]]] = [_stopped, _killed, _emptied, _hung]
     until = trio.current_time() + stage.seconds
     queue: list[Callable[[Stage], Awaitable[None]]] = []
-    met = 0
     async with stage.under_load(registrations=True):
         while trio.current_time() < until or queue:
             if not queue:
@@ -34,22 +32,11 @@ async def redis(stage: Stage) -> list[Verdict]:
                 stage.rng.shuffle(queue)
             await trio.sleep(stage.rng.uniform(APART_MIN_S, APART_MAX_S))
             await queue.pop()(stage)
-            met += 1
     return [
-        _transfers(stage, met),
+        none_failed(stage.load.history.attempts, "Redis", TRANSFER_S),
         await all_sent(stage.installation.mail, stage.load.history.addresses),
         *await stage.judged(),
     ]
-
-
-def _transfers(stage: Stage, met: int) -> Verdict:
-    attempts = stage.load.history.attempts
-    failed = [each for each in attempts if each.outcome != POSTED]
-    slowest_s = max(each.ended_s - each.began_s for each in attempts)
-    detail = f"{met} troubles, {len(attempts):,} transfers, the slowest {slowest_s:.2f} s"
-    if failed:
-        detail = f"{len(failed)} failed, the first with {failed[0].outcome}"
-    return Verdict("no transfer fails because of Redis", not failed and slowest_s <= TRANSFER_S, detail)
 
 
 async def _stopped(stage: Stage) -> None:

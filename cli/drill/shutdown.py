@@ -8,9 +8,7 @@ import trio
 
 from cli.drill.goodbye import Goodbye, watch_goodbye
 from cli.drill.judge import Verdict
-from cli.drill.mails import all_sent
-from cli.drill.stage import Stage
-from persistence.connection import open_connection
+from cli.drill.stage import Stage, sessions_left
 
 READYZ_S = 0.1
 NOBODY_LISTENS = "failed"
@@ -41,20 +39,7 @@ async def shutdown(stage: Stage) -> list[Verdict]:
         _goodbye(heard, terminated_s),
         _dropped(stage, terminated_s),
         Verdict("no session is left in PostgreSQL", sessions == 0, f"{sessions} sessions"),
-        await all_sent(stage.installation.mail, stage.load.history.addresses),
-        *await stage.judged(),
     ]
-
-
-async def sessions_left(database_url: str) -> int:
-    """Of services, in PostgreSQL."""
-    async with await open_connection(database_url, application_name="drill") as connection:
-        found = await connection.execute(
-            "select count(*) from pg_stat_activity where application_name = 'transactions'"
-        )
-        row = await found.fetchone()
-        assert row is not None
-        return int(row[0])
 
 
 def _readyz(stage: Stage, terminated_s: float) -> Verdict:

@@ -7,20 +7,20 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 
 import trio
 
 from cli.credentials import Credentials, new_users
-from cli.drill.books import read_books
-from cli.drill.history import POSTED, Request
+from cli.drill.books import connected, read_books
+from cli.drill.history import POSTED, Attempt, Request
 from cli.drill.installation import ROOT, DrillFailed, Installation, Service, open_installation
 from cli.drill.judge import Verdict, judge
 from cli.drill.load import Load
 from cli.drill.probe import Probe
 from cli.drill.proxy import Link, Proxy, open_proxy
+from cli.hammer.http_client import HttpFailed
 from cli.hammer.plan import Plan
-from cli.hammer.prepare import prepare_over_http
+from cli.hammer.prepare import PreparationFailed, prepare_over_http
 
 ACCOUNTS = 6
 """Few, so that all of them are hot."""
@@ -38,7 +38,6 @@ class Stage:
         self,
         installation: Installation,
         services: Sequence[Service],
-        plan: Plan,
         load: Load,
         rng: random.Random,
         seconds: float,
@@ -52,7 +51,6 @@ class Stage:
         self.seconds = seconds
         self.failed_over = False
         self.probe = Probe(services[0].http_port)
-        self._plan = plan
 
     @property
     def service(self) -> Service:
@@ -67,22 +65,28 @@ class Stage:
         return server.url()
 
     @asynccontextmanager
-    async def under_load(self, *, movers: int = 8, registrations: bool = False) -> AsyncIterator[None]:
+    async def under_load(self, *, registrations: bool = False) -> AsyncIterator[None]:
         """The load and the probe, for the block; the service must be there at its end."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.probe.watch_ready)
-            nursery.start_soon(self.probe.watch_batches)
-            async with self.load.running(movers=movers, registrations=registrations):
+            nursery.start_soon(self.probe.watch_metrics)
+            async with self.load.running(registrations=registrations):
                 yield
             nursery.cancel_scope.cancel()
 
-    async def ended(self) -> int:
-        """The service's exit status; raises DrillFailed when it outlasts its grace."""
+    async def joined(self) -> Service:
+        """One more service, which is ready, and which the load does not know."""
+        service = _service(self.installation, len(self.services) + 1)
+        await service.start()
+        await service.wait_ready()
+        return service
+
+    async def ended(self, service: Service | None = None) -> int:
+        """The exit status of a service that was told to stop; raises DrillFailed when it outlasts its grace."""
+        service = service or self.service
         with trio.move_on_after(GRACE_S + MARGIN_S):
-            return await self.service.wait()
-        raise DrillFailed(
-            f"the service still runs {GRACE_S + MARGIN_S:g} s after SIGTERM: see {self.service.log}"
-        )
+            return await service.wait()
+        raise DrillFailed(f"the service still runs {GRACE_S + MARGIN_S:g} s after SIGTERM: see {service.log}")
 
     async def recovered(self) -> float:
         """How many seconds it takes until a transfer is acknowledged that was asked for from now on."""
@@ -94,7 +98,7 @@ class Stage:
 
     async def judged(self) -> list[Verdict]:
         """What the judge says of the load's history."""
-        return judge(self.load.history, await read_books(self.database_url, self._plan.accounts))
+        return judge(self.load.history, await read_books(self.database_url, self.load.plan.accounts))
 
 
 @asynccontextmanager
@@ -107,19 +111,15 @@ async def open_stage(
     proxied: Collection[Link] = (),
     standby: bool = False,
     code: Path = ROOT,
-    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Stage]:
-    """In an empty folder, for the block; so many services run with these settings, from the code in a folder.
+    """In an empty folder, for the block; so many services run, from the code in a folder.
 
     On the links that are `proxied` everything goes through proxies.
 
-    Raises DrillFailed and LocalServerError.
+    Raises LocalServerError, and DatabaseFault.
     """
     async with open_installation(folder, code, proxied=proxied, standby=standby) as installation:
-        started = [
-            installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s", **environment)
-            for number in range(1, services + 1)
-        ]
+        started = [_service(installation, number) for number in range(1, services + 1)]
         for service in started:
             await service.start()
             await service.wait_ready()
@@ -136,7 +136,11 @@ async def open_stage(
                 proxies[Link.CLIENTS] = [proxy for pair in behind for proxy in pair]
             load = Load(owner, plan, rng, addresses)
             await _note_what_was_before(load, installation.postgres.url(), plan)
-            yield Stage(installation, started, plan, load, rng, seconds, proxies)
+            yield Stage(installation, started, load, rng, seconds, proxies)
+
+
+def _service(installation: Installation, number: int) -> Service:
+    return installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s")
 
 
 async def _open_local(port: int) -> trio.SocketStream:
@@ -145,10 +149,32 @@ async def _open_local(port: int) -> trio.SocketStream:
 
 async def _funded(database_url: str, service: Service) -> tuple[Credentials, Plan]:
     users = await new_users(database_url, "drill")
-    plan = await prepare_over_http(
-        "127.0.0.1", service.http_port, users, accounts=ACCOUNTS, hot=False, currency=CURRENCY
-    )
+    try:
+        plan = await prepare_over_http(
+            "127.0.0.1", service.http_port, users, accounts=ACCOUNTS, hot=False, currency=CURRENCY
+        )
+    except (PreparationFailed, HttpFailed) as failure:
+        raise DrillFailed(f"no accounts to drill with: {failure}") from failure
     return users, plan
+
+
+def none_failed(attempts: Sequence[Attempt], why: str, within_s: float) -> Verdict:
+    """The promise that no transfer fails, or takes longer than this, because of something."""
+    failed = [each for each in attempts if each.outcome != POSTED]
+    slowest_s = max((each.ended_s - each.began_s for each in attempts), default=0.0)
+    detail = f"{len(attempts):,} transfers, the slowest {slowest_s:.2f} s"
+    if failed:
+        detail = f"{len(failed)} of {len(attempts):,} failed, the first with {failed[0].outcome}"
+    return Verdict(
+        f"no transfer fails because of {why}", bool(attempts) and not failed and slowest_s <= within_s, detail
+    )
+
+
+def moved_again(longest_s: float, within_s: float) -> Verdict:
+    """The promise, and how long it took at the most."""
+    return Verdict(
+        f"money moves again within {within_s:g} s", longest_s <= within_s, f"{longest_s:.2f} s at the most"
+    )
 
 
 async def _note_what_was_before(load: Load, database_url: str, plan: Plan) -> None:
@@ -157,3 +183,14 @@ async def _note_what_was_before(load: Load, database_url: str, plan: Plan) -> No
         Request(f"before-{number}", *moved, began_s=now, ended_s=now, outcome=POSTED, transfer_id=number)
         for number, moved in books.transfers.items()
     )
+
+
+async def sessions_left(database_url: str) -> int:
+    """Of services, in PostgreSQL."""
+    async with connected(database_url) as connection:
+        found = await connection.execute(
+            "select count(*) from pg_stat_activity where application_name = 'transactions'"
+        )
+        row = await found.fetchone()
+        assert row is not None
+        return int(row[0])

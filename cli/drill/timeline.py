@@ -44,7 +44,7 @@ def timeline(title: str, attempts: Iterable[Attempt], probe: Probe) -> str:
         "refused": rate(lambda each: each.answered and each.outcome != POSTED),
         "no answer": rate(lambda each: not each.answered),
     }
-    sizes: dict[str, Points] = {"orders in a batch": [(at - began, size) for at, size in probe.batches]}
+    sizes: dict[str, Points] = {"orders in a batch": [(at - began, size) for at, size in probe.batches()]}
     panels: list[tuple[str, dict[str, Points], dict[str, str]]] = [
         ("transfers a second", rates, COLOURS),
         ("not carried out, a second", trouble, TROUBLE),

@@ -22,7 +22,7 @@ from transport.http.hygiene import security_headers
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 USER = User("alice", "Alice", "alice@example.com", False, [], NOW, NOW)
-ASKED = MailedSecret(UUID(int=1), "alice", "alice@example.com", b"hash", NOW, NOW)
+ASKED = MailedSecret(UUID(int=1), "alice", "alice@example.com", b"hash", timedelta(minutes=15))
 
 
 class Killed(BaseException):
@@ -314,5 +314,6 @@ def test_any_text_is_settings_or_one_line_that_names_a_variable(values):
                 USER,
                 ASKED,
                 "code",
+                at=NOW,
             ).as_bytes()
             security_headers(loaded.public_url)

@@ -33,5 +33,9 @@ class Watch:
         self._answers.cancel()
 
     async def _begin(self, stream: Stream) -> None:
-        request = ledger_pb2.WatchAccountRequest(account_id=self._account_id, after_seq=self._seq)
-        await stream.send(request.SerializeToString(), last=True)
+        await stream.send(watch_request(self._account_id, self._seq), last=True)
+
+
+def watch_request(account_id: int, after_seq: int) -> bytes:
+    """What the stream begins with, as it is sent."""
+    return ledger_pb2.WatchAccountRequest(account_id=account_id, after_seq=after_seq).SerializeToString()
