@@ -50,7 +50,7 @@ def _add_probes(endpoint: Endpoints) -> None:
 def _add_metrics(endpoint: Endpoints, metrics: Metrics) -> None:
     @endpoint.page("GET", "/metrics")
     async def show_metrics(asked: Asked) -> Response:
-        return Response(metrics.text(), content_type=CONTENT_TYPE)
+        return Response(await metrics.text_of_all(), content_type=CONTENT_TYPE)
 
 
 def _add_description(endpoint: Endpoints) -> None:
