@@ -167,7 +167,8 @@ async def _serve_by_workers(
         give_up=partial(_give_up, end_at_once),
         tell=say,
     )
-    return _ended(await run_until_drained(parent.listening(), drain, (announce, print_trees)))
+    status = await run_until_drained(parent.listening(), drain, (announce, print_trees))
+    return parent.failed or _ended(status)
 
 
 def _ended(status: int | None) -> int:

@@ -37,7 +37,8 @@ class Parent:
         self.http: list[SocketType] = []
         self.grpc: list[SocketType] = []
         self._settings = settings
-        self._failed: int | None = None
+        self.failed = 0
+        """The exit status of a worker that could not be started at first, which has said why."""
         self._workers = [
             WorkerProcess(
                 number,
@@ -69,11 +70,9 @@ class Parent:
             yield self
 
     async def run(self) -> int:
-        """Until all have drained, or one could not even be started: 0 when all of them ended in order."""
+        """Until all have drained, or one has failed: 0 when all of them ended in order."""
         await self.root.run()
-        if self._failed is not None:
-            return self._failed
-        return 1 if any(worker.ended_badly for worker in self._workers) else 0
+        return 1 if any(worker.ended_badly for worker in self._workers) else self.failed
 
     async def wait_ready(self) -> None:
         """Until every worker has taken work."""
@@ -111,7 +110,7 @@ class Parent:
             worker.terminate()
 
     def _give_up(self, status: int) -> None:
-        self._failed = status
+        self.failed = status
         self.root.stop()
 
     async def _answer(self, _: bytes) -> bytes:
