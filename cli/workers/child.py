@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 from contextlib import suppress
@@ -18,10 +19,13 @@ from cli.workers.place import METRICS, READY, Place
 from infra.local.interrupts import Interrupted, Interrupts
 
 METRICS_TIMEOUT_S = 5.0
+LOG_FORMAT = "%(asctime)s %(levelname)s worker {} %(name)s: %(message)s"
 
 
 def run(place: Place, settings: Settings, *, database_url: str, redis_url: str) -> int:
     """Exit status 0 after an orderly drain. Who ends a worker at once is its parent: a second signal is nothing."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(logging.Formatter(LOG_FORMAT.format(place.number)))
     with Interrupts(None) as interrupts:
         try:
             return trio.run(partial(_serve, place, settings, database_url, redis_url, interrupts))

@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,8 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from cli.hammer.http_client import HttpClient, HttpFailed
+from infra.local.postgres import LocalPostgres
+from infra.local.redis import LocalRedis
 from tests.faults.test_transfers_under_fire import assert_clean, post_all
 from tests.support.ledger_calls import LedgerCalls, order
 from tests.support.service import ServiceProcess, open_accounts
@@ -39,10 +42,11 @@ def service(database_url, redis_url, tmp_path):
     service.start()
     until(lambda: "Ctrl-C stops it" in service.log.read_text())
     yield service
-    left = workers_of(service)
     if service.process.poll() is None:
-        service.kill()
-    until(lambda: not any(map(runs, left)))
+        for pid in (service.process.pid, *workers_of(service)):
+            os.kill(pid, signal.SIGKILL)
+        service.wait()
+    until(lambda: not processes_of(service))
 
 
 def until(condition, timeout_s: float = 20) -> None:
@@ -53,28 +57,19 @@ def until(condition, timeout_s: float = 20) -> None:
 
 
 def workers_of(service: ServiceProcess) -> list[int]:
-    """Their process ids, in the order of their start."""
-    return sorted(pid for pid in children(service.process.pid) if is_worker(pid))
+    """The process ids of its workers, in the order of their start."""
+    return sorted(pid for pid, command in processes_of(service) if b"--worker" in command)
 
 
-def children(pid: int) -> list[int]:
-    threads = Path(f"/proc/{pid}/task").glob("*/children")
-    with suppress(OSError):  # it ends meanwhile
-        return [int(each) for thread in threads for each in thread.read_text().split()]
-    return []
-
-
-def is_worker(pid: int) -> bool:
-    with suppress(OSError):
-        return b"--worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
-
-
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def processes_of(service: ServiceProcess) -> list[tuple[int, bytes]]:
+    """Whoever has its environment, with his command line; not who has ended and is only waited for."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            environment, command = ((process / name).read_bytes() for name in ("environ", "cmdline"))
+            if f"VAR_DIR={service.var_dir}\0".encode() in environment:
+                found.append((int(process.name), command))
+    return found
 
 
 def samples(service: ServiceProcess, name: str) -> list[tuple[dict[str, str], float]]:
@@ -198,12 +193,12 @@ def test_a_killed_worker_costs_no_transfer_that_is_asked_for_again(service, load
     thread = threading.Thread(target=load.run)
     thread.start()
     killed = []
-    for _ in range(4):
+    for _ in range(3):
         until(lambda: ready_workers(service) == WORKERS)
         victim = random.choice(workers_of(service))
         os.kill(victim, signal.SIGKILL)
         killed.append(victim)
-        until(lambda victim=victim: not runs(victim))
+        until(lambda victim=victim: victim not in workers_of(service))
         assert httpx.get(f"{service.http}/readyz").status_code == 200  # the other one, at once
     until(lambda: ready_workers(service) == WORKERS)
     counts = restarts(service)
@@ -212,14 +207,14 @@ def test_a_killed_worker_costs_no_transfer_that_is_asked_for_again(service, load
     assert set(load.statuses) == {201}
     assert load.statuses[201] > 100
     assert load.repeated > 0
-    assert counts["worker 1"] + counts["worker 2"] == 4
+    assert counts["worker 1"] + counts["worker 2"] == 3
     assert not set(workers_of(service)) & set(killed)
     with psycopg.connect(service.database_url) as connection:
         moved = connection.execute("select count(*) from transfers").fetchone()
     assert moved == (load.statuses[201],)
     assert_clean(service)
     assert service.stop() == 0
-    assert service.log.read_text().count("WorkerEnded('SIGKILL')") == 4
+    assert service.log.read_text().count("WorkerEnded('SIGKILL')") == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -227,8 +222,7 @@ def test_a_signal_drains_all_of_them_and_every_request_is_answered(service, load
     thread = threading.Thread(target=load.run, kwargs={"again": False})
     thread.start()
     until(lambda: load.statuses[201] > 50)
-    workers = workers_of(service)
-    assert len(workers) == WORKERS
+    assert len(workers_of(service)) == WORKERS
     service.signal(number)
     until(lambda: readyz(service) != 200, 5)
     assert service.wait() == 0, service.log.read_text()
@@ -239,7 +233,7 @@ def test_a_signal_drains_all_of_them_and_every_request_is_answered(service, load
     with psycopg.connect(service.database_url) as connection:
         moved = connection.execute("select count(*) from transfers").fetchone()
     assert moved == (load.statuses[201],)
-    assert not any(map(runs, workers))
+    assert not processes_of(service)
     assert is_free(service.http_port)
     assert is_free(service.grpc_port)
     assert service.log.read_text().endswith("draining\nstopped\n")
@@ -256,10 +250,9 @@ def test_workers_of_a_killed_parent_drain(service, load):
     thread = threading.Thread(target=load.run, kwargs={"again": False})
     thread.start()
     until(lambda: load.statuses[201] > 50)
-    workers = workers_of(service)
-    assert len(workers) == WORKERS
+    assert len(workers_of(service)) == WORKERS
     service.kill()
-    until(lambda: not any(map(runs, workers)), 6)
+    until(lambda: not processes_of(service), 6)
     thread.join()
     assert set(load.statuses) == {201}
     with psycopg.connect(service.database_url) as connection:
@@ -274,7 +267,7 @@ def test_workers_of_a_killed_parent_drain(service, load):
 def test_one_worker_that_is_told_to_drain_is_replaced(service):
     first, second = workers_of(service)
     os.kill(first, signal.SIGTERM)
-    until(lambda: not runs(first))
+    until(lambda: first not in workers_of(service))
     until(lambda: ready_workers(service) == WORKERS)
     assert second in workers_of(service)
     assert service.stop() == 0
@@ -291,7 +284,6 @@ def test_the_tree_of_every_process_is_printed(service):
 def test_a_second_signal_ends_all_of_them_at_once(service):
     name = service.register()
     accounts = open_accounts(service.database_url, name, 2, overdraft=100)
-    workers = workers_of(service)
     token = service.login(name)
     with psycopg.connect(service.database_url) as foreign:
         foreign.execute("select from accounts where id = %s for update", [accounts[0]])
@@ -304,7 +296,7 @@ def test_a_second_signal_ends_all_of_them_at_once(service):
         assert service.process.poll() is None
         service.signal(signal.SIGTERM)
         assert service.process.wait(5) == 128 + signal.SIGTERM  # it would have waited for the lock
-        assert not any(map(runs, workers))
+        assert not processes_of(service)
         thread.join()
     assert service.log.read_text().endswith("draining\nended at once\n")
 
@@ -317,13 +309,13 @@ def ignore_errors(url: str, token: str, body: dict[str, object]) -> None:
 
 
 def test_a_worker_that_does_not_end_is_killed_within_the_grace(service):
-    hung, _ = workers = workers_of(service)
+    hung, _ = workers_of(service)
     os.kill(hung, signal.SIGSTOP)
     began = time.monotonic()
     service.signal(signal.SIGTERM)
     assert service.wait() == 1
     assert time.monotonic() - began < 8
-    assert not any(map(runs, workers))
+    assert not processes_of(service)
     assert service.log.read_text().endswith("error: not drained within SHUTDOWN_GRACE\n")
 
 
@@ -344,19 +336,21 @@ def readyz_of(client: httpx.Client) -> int:
     return client.get("/readyz").status_code
 
 
-def test_a_signal_at_any_moment_of_the_start_leaves_nobody_behind(database_url, redis_url, tmp_path):
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGTERM), (signal.SIGKILL,)])
+def test_a_signal_at_any_moment_of_the_start_leaves_nobody_behind(database_url, redis_url, tmp_path, numbers):
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)
     service = ServiceProcess(tmp_path, database_url, redis_url, WORKERS="3", SHUTDOWN_GRACE="8s")
-    for _ in range(6):
-        process = service.spawn()
+    for _ in range(4):
+        process, number = service.spawn(), rng.choice(numbers)
         until(lambda: workers_of(service))
         time.sleep(rng.random() * 2.5)
-        workers = workers_of(service)
-        process.send_signal(rng.choice([signal.SIGINT, signal.SIGTERM]))
-        assert process.wait(20) == 0, service.log.read_text()
-        assert not any(map(runs, workers))
+        process.send_signal(number)
+        assert process.wait(20) == (-number if number == signal.SIGKILL else 0), service.log.read_text()
+        if number == signal.SIGKILL:
+            until(lambda: not processes_of(service), 5)
+        assert not processes_of(service)
         assert is_free(service.http_port)
     assert "Traceback" not in service.log.read_text()
     assert "error" not in service.log.read_text()
@@ -380,8 +374,49 @@ def test_a_worker_killed_while_the_database_is_away_comes_back_with_it(service, 
         operator.execute(f"alter database {name} with allow_connections false")
         operator.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
         os.kill(victim, signal.SIGKILL)
-        until(lambda: service.log.read_text().count("WorkerEnded('exit status 1')") >= 5, 60)
+        until(lambda: service.log.read_text().count("WorkerEnded('exit status 1')") >= 3, 60)
         assert service.process.poll() is None
         operator.execute(f"alter database {name} with allow_connections true")
     until(lambda: ready_workers(service) == WORKERS, 30)
     assert service.stop() == 0
+
+
+@pytest.fixture
+def embedded():
+    """`make server`'s, with two workers; PostgreSQL's own user may enter its folder."""
+    with tempfile.TemporaryDirectory(prefix="transactions-var-") as name:
+        Path(name).chmod(0o755)
+        service = ServiceProcess(Path(name), "", "", WORKERS=str(WORKERS), SHUTDOWN_GRACE="5s")
+        yield service.start()
+        if service.process.poll() is None:
+            service.kill()
+        until(lambda: not workers_of(service))
+        for server in (LocalPostgres(service.var_dir / "postgres"), LocalRedis(service.var_dir / "redis")):
+            server.start()  # whatever was left is replaced
+            server.stop()
+
+
+def test_embedded_servers_end_after_the_workers(embedded):
+    embedded.register()
+    embedded.signal(signal.SIGINT)
+    assert embedded.wait() == 0
+    assert not processes_of(embedded)
+    assert "cut off" not in embedded.log.read_text()
+    assert "ERROR" not in embedded.log.read_text()
+
+
+def test_a_second_signal_ends_workers_and_embedded_servers(embedded):
+    embedded.signal(signal.SIGINT)
+    time.sleep(0.3)
+    embedded.signal(signal.SIGINT)
+    assert embedded.wait(5) == 128 + signal.SIGINT
+    assert not processes_of(embedded)
+
+
+def test_a_killed_service_can_be_started_again_at_once(embedded):
+    name = embedded.register()
+    embedded.kill()
+    embedded.start()
+    assert embedded.client(name).get(f"/v1/users/{name}").status_code == 200
+    assert embedded.stop() == 0
+    until(lambda: not processes_of(embedded))
