@@ -27,6 +27,7 @@ from cli.drill.shutdown import shutdown
 from cli.drill.soak import soak
 from cli.drill.stage import Stage, open_stage
 from cli.drill.timeline import timeline
+from cli.drill.workers import WORKERS, workers
 from cli.settings import Settings, SettingsError
 from infra.local.process import LocalServerError
 
@@ -49,6 +50,12 @@ class Drill:
 
 DRILLS = {
     "kill": Drill("one of two services is killed, again and again", kill, 30.0, services=2),
+    "workers": Drill(
+        "one of two workers of a service is killed, again and again",
+        workers,
+        30.0,
+        environment={"WORKERS": str(WORKERS)},
+    ),
     "failover": Drill("the database dies, and its standby takes over", failover, 10.0, standby=True),
     "network": Drill(
         "lines that are slow, silent, or cut, on every side", network, 20.0, proxied=frozenset(Link)

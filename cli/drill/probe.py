@@ -15,7 +15,7 @@ TIMEOUT_S = 2.0
 NOBODY = 0
 """In place of a status, where nobody answers."""
 
-_COUNTED = re.compile(r'^transactions_lane_(batches|orders)\{child="[^"]*"\} ([0-9.e+]+)$', re.MULTILINE)
+_COUNTED = re.compile(r'^transactions_lane_(batches|orders)\{child="[^"]*".*\} ([0-9.e+]+)$', re.MULTILINE)
 
 
 @dataclass(slots=True)
