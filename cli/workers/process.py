@@ -74,6 +74,8 @@ class WorkerProcess:
         async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as stream:
             with theirs:
                 process = self._process = await self._spawn(theirs)
+            if self._asked_to_end:  # while it was being started: it has not heard of it
+                process.terminate()
             try:
                 status = await self._until_it_ends(process, Line(stream), task_status)
             finally:
