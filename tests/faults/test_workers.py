@@ -42,10 +42,10 @@ def service(database_url, redis_url, tmp_path):
     service.start()
     until(lambda: "Ctrl-C stops it" in service.log.read_text())
     yield service
-    if service.process.poll() is None:
-        for pid in (service.process.pid, *workers_of(service)):
-            os.kill(pid, signal.SIGKILL)
-        service.wait()
+    left = processes_of(service)
+    for pid, _ in left:
+        os.kill(pid, signal.SIGKILL)
+    service.wait()
     until(lambda: not processes_of(service))
 
 
@@ -215,6 +215,43 @@ def test_a_killed_worker_costs_no_transfer_that_is_asked_for_again(service, load
     assert_clean(service)
     assert service.stop() == 0
     assert service.log.read_text().count("WorkerEnded('SIGKILL')") == 3
+
+
+def test_who_comes_while_they_drain_is_refused_and_not_left_waiting(service):
+    accounts = open_accounts(service.database_url, name := service.register(), 2, overdraft=100)
+    token = service.login(name)
+    body = {"from_account_id": accounts[0], "to_account_id": accounts[1], "amount": 1, "currency": "USD"}
+    answers: list[int] = []
+
+    def send() -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        answers.append(
+            httpx.post(f"{service.http}/v1/transfers", json=body, headers=headers, timeout=20).status_code
+        )
+
+    with psycopg.connect(service.database_url) as foreign:
+        foreign.execute("select from accounts where id = %s for update", [accounts[0]])
+        thread = threading.Thread(target=send)
+        thread.start()
+        time.sleep(0.3)
+        service.signal(signal.SIGTERM)
+        for port in (service.http_port, service.grpc_port):
+            until(lambda port=port: is_refused(port), 3)
+        assert service.process.poll() is None
+        foreign.rollback()
+        thread.join()
+    assert answers == [201]
+    assert service.wait() == 0
+
+
+def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:  # the last of them closes its queue
+        return False
+    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
