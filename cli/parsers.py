@@ -19,6 +19,7 @@ from persistence.redis import check_redis_url
 
 DURATION_MAX = timedelta(days=3650)
 PORT_MAX = 65_535
+WORKERS_MAX = 64
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -48,10 +49,10 @@ def boolean(text: str) -> bool:
 
 
 def workers(text: str) -> int:
-    """How many processes serve: one, for now."""
-    if text != "1":
-        raise ValueError("must be 1: a service is one process; start several on one database instead")
-    return 1
+    """How many processes serve."""
+    if not re.fullmatch(r"[1-9][0-9]?", text) or int(text) > WORKERS_MAX:
+        raise ValueError(f"must be a whole number from 1 to {WORKERS_MAX}")
+    return int(text)
 
 
 def line(text: str) -> str:

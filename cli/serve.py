@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import gc
-import logging
-import os
 import resource
 import signal
 import sys
-import threading
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
+from typing import NoReturn
 
 import trio
 
-from actors.restarts import RestartIntensityExceeded
-from actors.supervisor import Supervisor, print_tree
 from cli.drain import DrainTimes
+from cli.process import Drain, freeze, give_up, print_tree_on_signal, run_until_drained, say
 from cli.settings import Settings, SettingsError, StartFailed, make_folder
 from cli.wiring import Running, open_service
+from cli.workers import child
+from cli.workers.parent import Parent
+from cli.workers.place import Place
 from infra.local.interrupts import Interrupted, Interrupts
 from infra.local.launcher import EmbeddedServers
 from infra.local.process import run as run_command
@@ -30,9 +29,8 @@ from persistence.faults import DatabaseFault
 from persistence.schema import schema_version
 from transport.admission import AdmissionLimits
 
-log = logging.getLogger(__name__)
-
 FILES_OF_OURS = 256
+CONNECTIONS_OF_OTHERS = 20
 
 HOW_TO_STOP = "Ctrl-C stops it: what is in flight is finished first; a second Ctrl-C ends it at once."
 
@@ -46,6 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="start a PostgreSQL and a Redis of our own for what DATABASE_URL and REDIS_URL do not name, "
         "and bring the schema up to date",
     )
+    parser.add_argument("--worker", type=Place.parse, help=argparse.SUPPRESS)  # what a parent gives its workers
     parser.set_defaults(run=run)
 
 
@@ -56,15 +55,20 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     _check_urls(arguments, settings)
     if arguments.embedded or settings.smtp_url is None:
         make_folder(settings.var_dir)
+    if arguments.worker is not None:
+        assert settings.database_url is not None
+        assert settings.redis_url is not None
+        urls = {"database_url": settings.database_url, "redis_url": settings.redis_url}
+        return child.run(arguments.worker, settings, **urls)
     times = DrainTimes.within(settings.shutdown_grace_s)
-    embedded = EmbeddedServers(settings.var_dir, stop_s=times.embedded_s / 2)
+    embedded = EmbeddedServers(settings.var_dir, stop_s=times.embedded_each_s)
     with own_terminal_signals(), Interrupts(embedded.stop_at_once) as interrupts, ExitStack() as stack:
         if arguments.embedded:
             stack.enter_context(embedded)
         try:
             return _run(arguments, settings, embedded, interrupts)
         except Interrupted:
-            _say("stopped")
+            say("stopped")
             return 0
 
 
@@ -80,10 +84,12 @@ def _run(
     arguments: argparse.Namespace, settings: Settings, embedded: EmbeddedServers, interrupts: Interrupts
 ) -> int:
     redis_url = settings.redis_url or embedded.start_redis(interrupts.check)
-    database_url = settings.database_url or embedded.start_postgres(interrupts.check)
+    connections = settings.workers * settings.limits.pool_connections + CONNECTIONS_OF_OTHERS
+    database_url = settings.database_url or embedded.start_postgres(interrupts.check, connections=connections)
     _check_schema(database_url, interrupts, migrate=arguments.embedded)
     interrupts.check()
-    return trio.run(partial(_serve, settings, database_url, redis_url, embedded, interrupts))
+    serve = _serve if settings.workers == 1 else _serve_by_workers
+    return trio.run(partial(serve, settings, database_url, redis_url, embedded, interrupts))
 
 
 def _allow_connections() -> None:
@@ -120,107 +126,71 @@ def _check_schema(database_url: str, interrupts: Interrupts, *, migrate: bool) -
 async def _serve(
     settings: Settings, database_url: str, redis_url: str, embedded: EmbeddedServers, interrupts: Interrupts
 ) -> int:
-    status = None
-    with _Drain(interrupts, settings, embedded) as drain:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(drain.when_asked, nursery.cancel_scope)
-            async with open_service(settings, database_url=database_url, redis_url=redis_url) as running:
-                drain.running = running
-                nursery.start_soon(drain.when_it_gives_up)
-                nursery.start_soon(_announce, running, settings)
-                nursery.start_soon(_print_tree_on_signal, running)
-                status = await _status_of(running.root)
-            nursery.cancel_scope.cancel()
+    opening = open_service(settings, database_url=database_url, redis_url=redis_url)
+    drain = Drain(
+        interrupts,
+        within_s=DrainTimes.within(settings.shutdown_grace_s).process_s,
+        give_up=partial(_give_up, embedded.stop_at_once),
+        tell=say,
+    )
+
+    async def announce(running: Running) -> None:
+        await running.wait_listening()
+        freeze()
+        say(_announcement(settings, running.http.port, running.grpc.port))
+
+    return _ended(await run_until_drained(opening, drain, (announce, print_tree_on_signal)))
+
+
+async def _serve_by_workers(
+    settings: Settings, database_url: str, redis_url: str, embedded: EmbeddedServers, interrupts: Interrupts
+) -> int:
+    parent = Parent(settings, database_url=database_url, redis_url=redis_url)
+
+    def end_at_once() -> None:
+        parent.kill()
+        embedded.stop_at_once()
+
+    async def announce(parent: Parent) -> None:
+        http, grpc = (each[0].getsockname()[1] for each in (parent.http, parent.grpc))
+        await parent.wait_ready()
+        if not parent.root.stopping.is_set():
+            say(_announcement(settings, http, grpc))
+
+    async def print_trees(parent: Parent) -> None:
+        await print_tree_on_signal(parent, then=partial(parent.forward, signal.SIGUSR1))
+
+    interrupts.at_once = end_at_once
+    drain = Drain(
+        interrupts,
+        within_s=DrainTimes.within(settings.shutdown_grace_s).workers_s,
+        give_up=partial(_give_up, end_at_once),
+        tell=say,
+    )
+    status = await run_until_drained(parent.listening(), drain, (announce, print_trees))
+    return parent.failed or _ended(status)
+
+
+def _ended(status: int | None) -> int:
     if status is None:  # asked before it ran
         raise Interrupted
-    _say("stopped")
+    say("stopped")
     return status
 
 
-async def _status_of(root: Supervisor) -> int:
-    try:
-        await root.run()
-    except RestartIntensityExceeded:
-        log.exception("the service gave up")
-        return 1
-    return 0
-
-
-class _Drain:
-    """Begun by a signal or by a service that gives up, and ended in time by a watchdog."""
-
-    def __init__(self, interrupts: Interrupts, settings: Settings, embedded: EmbeddedServers) -> None:
-        self.running: Running | None = None
-        self._interrupts = interrupts
-        self._times = DrainTimes.within(settings.shutdown_grace_s)
-        self._watchdog = threading.Timer(self._times.process_s, _give_up, [embedded])
-        self._watchdog.daemon = True
-
-    def __enter__(self) -> _Drain:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._watchdog.cancel()
-        if self._watchdog.ident is not None:
-            self._watchdog.join()  # one that has begun to give up ends the process
-        self._interrupts.notify(lambda: None)
-
-    async def when_asked(self, everything: trio.CancelScope) -> None:
-        asked, token = trio.Event(), trio.lowlevel.current_trio_token()
-        self._interrupts.notify(lambda: token.run_sync_soon(asked.set))
-        await asked.wait()
-        self._begin()
-        if self.running is None:
-            everything.cancel()
-            return
-        _say("draining")
-        self.running.announce_drain()
-        await trio.sleep(self._times.listen_s)
-        self.running.root.stop()
-
-    async def when_it_gives_up(self) -> None:
-        assert self.running is not None
-        await self.running.root.stopping.wait()
-        self._begin()
-        self.running.announce_drain()
-
-    def _begin(self) -> None:
-        if self._watchdog.ident is None:
-            self._watchdog.start()
-
-
-async def _announce(running: Running, settings: Settings) -> None:
-    await running.http.listening.wait()
-    await running.grpc.listening.wait()
-    gc.collect()
-    gc.freeze()  # what start-up made stays; the collector need not look at it again
+def _announcement(settings: Settings, http_port: int, grpc_port: int) -> str:
     mail = (settings.smtp_url and "over SMTP") or f"to {settings.var_dir.absolute() / 'mail'}/*.eml"
     http_host = settings.http_server_address.rpartition(":")[0]
     grpc_host = settings.grpc_server_address.rpartition(":")[0]
-    _say(
+    return (
         f"Transactions API\n"
-        f"  HTTP   http://{http_host}:{running.http.port}\n"
-        f"  gRPC   {grpc_host}:{running.grpc.port}\n"
+        f"  HTTP   http://{http_host}:{http_port}\n"
+        f"  gRPC   {grpc_host}:{grpc_port}\n"
         f"  mail   {mail}\n"
         f"  {HOW_TO_STOP}"
     )
 
 
-def _say(text: str) -> None:
-    with suppress(OSError):  # the terminal may be gone: that is no reason not to end well
-        print(text, flush=True)
-
-
-def _give_up(embedded: EmbeddedServers) -> None:
-    embedded.stop_at_once()
-    with suppress(OSError):
-        print("error: not drained within SHUTDOWN_GRACE", file=sys.stderr, flush=True)
-    os._exit(1)
-
-
-async def _print_tree_on_signal(running: Running) -> None:
-    with trio.open_signal_receiver(signal.SIGUSR1) as signals:
-        async for _ in signals:
-            print("\n".join(print_tree(running.root.statistics())), file=sys.stderr, flush=True)
+def _give_up(end_at_once: Callable[[], None]) -> NoReturn:
+    end_at_once()
+    give_up()

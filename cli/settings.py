@@ -75,6 +75,7 @@ class Settings:
     require_verified_email: bool
     currencies: tuple[str, ...]
     shutdown_grace_s: float
+    workers: int
     rate_limits: bool
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     allowed_origins: tuple[str, ...]
@@ -91,7 +92,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     http, grpc = _addresses(read)
     token_duration = parsers.duration(least_s=TOKEN_DURATION_MIN_S)
     grace = parsers.duration(least_s=SHUTDOWN_GRACE_MIN_S)
-    read("WORKERS", "1", parsers.workers)
+    workers = read("WORKERS", "1", parsers.workers)
     return Settings(
         environment=environment,
         log_level=read("LOG_LEVEL", "warning", parsers.one_of("debug", "info", "warning", "error")),
@@ -111,6 +112,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         require_verified_email=read("REQUIRE_VERIFIED_EMAIL", "true", parsers.boolean),
         currencies=read("CURRENCIES", "USD,EUR,CAD", parsers.currencies),
         shutdown_grace_s=read("SHUTDOWN_GRACE", "25s", grace).total_seconds(),
+        workers=workers,
         rate_limits=_rate_limits(read, environment),
         trusted_proxies=read("TRUSTED_PROXIES", "", parsers.networks),
         allowed_origins=read("ALLOWED_ORIGINS", "", parsers.origins),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import trio
 
+from actors.restarts import RestartIntensityExceeded
 from actors.supervisor import ChildSpec, Start, Supervisor
 from application.appointments import bootstrap_admin
 from application.authentication import Authenticator
@@ -61,30 +63,70 @@ class Stores:
 
 
 @dataclass(frozen=True, slots=True)
+class Worker:
+    """What a process has of others where it is one of several: bound sockets, and what all tell of themselves."""
+
+    name: str
+    http: Sequence[socket.socket]
+    grpc: Sequence[socket.socket]
+    metrics_of_all: Callable[[], Awaitable[bytes]]
+
+    def close(self) -> None:
+        """Our servers' duplicates listen on, until they are stopped."""
+        for each in (*self.http, *self.grpc):
+            each.close()
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """What a process needs to run, and to end, the service."""
 
     root: Supervisor
+    metrics: Metrics
     readiness: Readiness
     health: Health
     http: HttpServer
     grpc: GrpcServer
     times: DrainTimes
+    worker: Worker | None = None
+
+    @property
+    def listen_s(self) -> float:
+        """Between the drain's announcement and the stop."""
+        return self.times.listen_s
+
+    async def run(self) -> int:
+        """Exit status 0 after an orderly drain, 1 when the service had to give up."""
+        try:
+            await self.root.run()
+        except RestartIntensityExceeded:
+            log.exception("the service gave up")
+            return 1
+        return 0
+
+    async def wait_listening(self) -> None:
+        """Until both servers do."""
+        await self.http.listening.wait()
+        await self.grpc.listening.wait()
 
     def announce_drain(self) -> None:
         """From this moment on nobody should send work here."""
         self.readiness.drain()
         self.health.drain()
         self.http.announce_drain()
+        if self.worker is not None:
+            self.worker.close()
 
 
 @asynccontextmanager
-async def open_service(settings: Settings, *, database_url: str, redis_url: str) -> AsyncIterator[Running]:
+async def open_service(
+    settings: Settings, *, database_url: str, redis_url: str, worker: Worker | None = None
+) -> AsyncIterator[Running]:
     """Everything, wired and not yet started: `root.run` starts it. Raises StartFailed."""
     async with _open_stores(settings, database_url, redis_url) as stores:
         actors = actors_of(settings, stores.pool, stores.redis)
         service = _service(settings, stores, actors)
-        yield _running(settings, service, actors)
+        yield _running(settings, service, actors, worker)
 
 
 @asynccontextmanager
@@ -179,11 +221,15 @@ def _identity(
     return users, links, sessions, Authenticator(tokens, actors.revocations.is_revoked)
 
 
-def _running(settings: Settings, service: Service, actors: Actors) -> Running:
+def _running(settings: Settings, service: Service, actors: Actors, worker: Worker | None) -> Running:
     times = DrainTimes.within(settings.shutdown_grace_s)
-    metrics = Metrics(lambda: root.statistics())
+    metrics = Metrics(
+        lambda: root.statistics(),
+        worker=worker.name if worker else None,
+        of_all=worker.metrics_of_all if worker else None,
+    )
     admission = Admission()
-    grpc, health, gateway = _grpc(service, metrics, settings, admission)
+    grpc, health, gateway = _grpc(service, metrics, settings, admission, worker)
     http = HttpServer(
         create_app(service, metrics, gateway, allowed_origins=settings.allowed_origins),
         settings.http_server_address,
@@ -191,13 +237,14 @@ def _running(settings: Settings, service: Service, actors: Actors) -> Running:
         drain=gateway.drain,
         public_url=settings.public_url,
         admission=admission,
+        shared=worker.http if worker else (),
     )
     root = root_of(actors, _servers(http, gateway, grpc, settings, times), times)
-    return Running(root, service.readiness, health, http, grpc, times)
+    return Running(root, metrics, service.readiness, health, http, grpc, times, worker)
 
 
 def _grpc(
-    service: Service, metrics: Metrics, settings: Settings, admission: Admission
+    service: Service, metrics: Metrics, settings: Settings, admission: Admission, worker: Worker | None
 ) -> tuple[GrpcServer, Health, Gateway]:
     ours = [grpc_identity.Identity(service).service, grpc_ledger.Ledger(service).service]
     names = [each.name for each in ours]
@@ -207,7 +254,12 @@ def _grpc(
     methods = methods_of(ours, ruled=True) | methods_of(others, ruled=False)
     pipeline = Pipeline(interceptors(service, metrics, methods.values()))
     server = GrpcServer(
-        methods, settings.grpc_server_address, pipeline=pipeline, tls=settings.grpc_tls, admission=admission
+        methods,
+        settings.grpc_server_address,
+        pipeline=pipeline,
+        tls=settings.grpc_tls,
+        admission=admission,
+        shared=worker.grpc if worker else (),
     )
     return server, health, Gateway(routes_of(services_named(names), methods), pipeline)
 
@@ -233,9 +285,16 @@ def _servers(
 
 def _naming(variable: str, address: str, run: Start) -> Start:
     async def start(*, task_status: trio.TaskStatus[None]) -> None:
-        try:
+        with listening_on(variable, address):
             await run(task_status=task_status)
-        except OSError as error:
-            raise StartFailed(f"{variable}: can not listen on {address}: {error.strerror or error}") from error
 
     return start
+
+
+@contextmanager
+def listening_on(variable: str, address: str) -> Iterator[None]:
+    """Says where one can not; raises StartFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise StartFailed(f"{variable}: can not listen on {address}: {error.strerror or error}") from error

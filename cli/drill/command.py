@@ -28,6 +28,7 @@ from cli.drill.soak import soak
 from cli.drill.stage import Stage, open_stage
 from cli.drill.timeline import timeline
 from cli.drill.variants import PLAIN, SHUTDOWNS
+from cli.drill.workers import WORKERS, workers
 from cli.settings import Settings, SettingsError
 
 OK, FAILED = 0, 1
@@ -43,6 +44,7 @@ class Drill:
     run: Callable[[Stage], Awaitable[list[Verdict]]]
     seconds: float
     services: int = 1
+    workers: int = 1
     proxied: frozenset[Link] = frozenset()
     standby: bool = False
     variants: Mapping[str, Callable[[Stage], Awaitable[list[Verdict]]]] = field(default_factory=dict)
@@ -53,6 +55,12 @@ DRILLS = {
     "kill": Drill("one of two services is killed, again and again", kill, 30.0, services=2),
     "clock": Drill("the service's clock is set ahead and back by an hour", clock, 15.0),
     "disk": Drill("the database's disk is full, and room is made", disk, 15.0),
+    "workers": Drill(
+        "one of two workers of a service is killed, again and again",
+        workers,
+        30.0,
+        workers=WORKERS,
+    ),
     "failover": Drill("the database dies, and its standby takes over", failover, 10.0, standby=True),
     "network": Drill(
         "lines that are slow, silent, or cut, on every side", network, 20.0, proxied=frozenset(Link)
@@ -129,6 +137,7 @@ async def _carry_out(
         random.Random(seed),
         seconds,
         services=drill.services,
+        workers=drill.workers,
         proxied=drill.proxied,
         standby=drill.standby,
         code=code,

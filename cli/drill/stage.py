@@ -108,18 +108,19 @@ async def open_stage(
     seconds: float,
     *,
     services: int = 1,
+    workers: int = 1,
     proxied: Collection[Link] = (),
     standby: bool = False,
     code: Path = ROOT,
 ) -> AsyncIterator[Stage]:
-    """In an empty folder, for the block; so many services run, from the code in a folder.
+    """In an empty folder, for the block; so many services run, of so many workers each, from the code in a folder.
 
     On the links that are `proxied` everything goes through proxies.
 
     Raises LocalServerError, and DatabaseFault.
     """
     async with open_installation(folder, code, proxied=proxied, standby=standby) as installation:
-        started = [_service(installation, number) for number in range(1, services + 1)]
+        started = [_service(installation, number, workers) for number in range(1, services + 1)]
         for service in started:
             await service.start()
             await service.wait_ready()
@@ -139,8 +140,8 @@ async def open_stage(
             yield Stage(installation, started, load, rng, seconds, proxies)
 
 
-def _service(installation: Installation, number: int) -> Service:
-    return installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s")
+def _service(installation: Installation, number: int, workers: int = 1) -> Service:
+    return installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s", WORKERS=str(workers))
 
 
 async def _open_local(port: int) -> trio.SocketStream:

@@ -19,15 +19,15 @@ class Interrupted(Exception):
 
 
 class Interrupts:
-    """Takes the signals for the block. A second one calls `at_once`, and ends the process.
+    """Takes the signals for the block. A second one calls `at_once`, and ends the process; without that it is nothing.
 
     A handler runs between any two instructions of the main thread. The first signal therefore only leaves a
     note, for `check` to find where it is safe to stop: a server that was started is always known to its owner.
     """
 
-    def __init__(self, at_once: Callable[[], None]) -> None:
+    def __init__(self, at_once: Callable[[], None] | None) -> None:
         self.asked = False
-        self._at_once = at_once
+        self.at_once = at_once
         self._asked_at = 0.0
         self._ending = False
         self._notify: Callable[[], None] = _nothing
@@ -64,11 +64,11 @@ class Interrupts:
         if not self.asked:
             self.asked, self._asked_at = True, now
             self._notify()
-        elif now - self._asked_at > SAME_SIGNAL_S and not self._ending:
+        elif self.at_once is not None and now - self._asked_at > SAME_SIGNAL_S and not self._ending:
             self._ending = True
             with suppress(OSError):  # not print: the main thread may be in the middle of one
                 os.write(1, b"ended at once\n")
-            self._at_once()
+            self.at_once()
             os._exit(128 + number)
 
 

@@ -10,6 +10,8 @@ from infra.local.process import STOP_TIMEOUT_S, Check, FolderLock, LocalServerEr
 from infra.local.redis import LocalRedis
 
 DATABASE = "transactions"
+CONNECTIONS = 100
+"""PostgreSQL's default."""
 AT_ONCE_S = 1.0
 """For each server to shut down in order, where there is no time."""
 
@@ -43,9 +45,10 @@ class EmbeddedServers:
         self._start(server, check)
         return server.url
 
-    def start_postgres(self, check: Check = go_on) -> str:
+    def start_postgres(self, check: Check = go_on, *, connections: int = CONNECTIONS) -> str:
         """The URL of our database in it. Raises LocalServerError, and whatever `check` does."""
-        server = LocalPostgres(self._var_dir / "postgres")
+        settings = {"max_connections": str(max(connections, CONNECTIONS))}
+        server = LocalPostgres(self._var_dir / "postgres", settings=settings)
         self._start(server, check)
         check()
         server.create_database(DATABASE)

@@ -177,6 +177,16 @@ def stop(
             return
 
 
+def kill_all(pids: Sequence[int]) -> None:
+    """SIGKILL to children, and wait until they have ended; safe in a signal handler, whatever it interrupts."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        while not _has_ended(pid):
+            time.sleep(POLL_S)
+
+
 def _has_ended(pid: int) -> bool:
     # Leaves the status to whoever waits for the child, and does not need the lock that he may hold.
     try:

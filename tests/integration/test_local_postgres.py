@@ -141,3 +141,11 @@ def test_a_second_service_on_one_var_gets_one_clear_line(folder):
     with EmbeddedServers(folder) as embedded:
         embedded.start_postgres()
     assert not LocalPostgres(folder / "postgres").running
+
+
+@pytest.mark.parametrize(("asked", "given"), [(40, "100"), (120, "120")])
+def test_a_service_has_as_many_connections_as_it_asks_for_and_no_fewer_than_usual(folder, asked, given):
+    with EmbeddedServers(folder) as embedded:
+        database_url = embedded.start_postgres(connections=asked)
+        with psycopg.connect(database_url) as connection:
+            assert connection.execute("show max_connections").fetchone() == (given,)

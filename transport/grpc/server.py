@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,10 +17,9 @@ from transport.grpc.connection import GrpcConnection
 from transport.grpc.limits import GrpcLimits
 from transport.grpc.methods import Method
 from transport.grpc.pipeline import Pipeline
+from transport.listeners import open_listeners
 
 log = logging.getLogger(__name__)
-
-BACKLOG = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,12 @@ class GrpcServer:
         tls: ssl.SSLContext | None = None,
         limits: GrpcLimits | None = None,
         admission: Admission | None = None,
+        shared: Sequence[socket.socket] = (),
     ) -> None:
         self._methods = methods
         self._pipeline = pipeline or Pipeline()
         self._address = address
+        self._shared = shared
         self._tls = tls
         self._limits = limits or GrpcLimits()
         self._admission = admission or Admission()
@@ -60,8 +62,7 @@ class GrpcServer:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen, report ready, serve; once stopped, end when the last call has been answered."""
         self._stop = trio.Event()
-        host, _, port = self._address.rpartition(":")
-        listeners: list[Any] = await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=BACKLOG)
+        listeners: list[Any] = list(await open_listeners(self._address, self._shared))
         self.port = listeners[0].socket.getsockname()[1]
         if self._tls is not None:  # the handshake is part of the first reading, and has its time limit
             listeners = [trio.SSLListener(each, self._tls) for each in listeners]
@@ -111,8 +112,8 @@ async def _serve(handler: Any, listeners: list[Any], nursery: trio.Nursery) -> N
 
 
 def _peer_name(stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> str:
-    socket = stream.socket if isinstance(stream, trio.SocketStream) else stream.transport_stream.socket
+    connected = stream.socket if isinstance(stream, trio.SocketStream) else stream.transport_stream.socket
     try:
-        return str(socket.getpeername()[0])
+        return str(connected.getpeername()[0])
     except (OSError, IndexError):
         return ""

@@ -53,7 +53,7 @@ def _add_probes(endpoint: Endpoints) -> None:
 def _add_metrics(endpoint: Endpoints, metrics: Metrics) -> None:
     @endpoint.page("GET", "/metrics")
     async def show_metrics(asked: Asked) -> Answer:
-        return Answer(HTTPStatus.OK, [(b"content-type", CONTENT_TYPE.encode())], metrics.text())
+        return Answer(HTTPStatus.OK, [(b"content-type", CONTENT_TYPE.encode())], await metrics.text_of_all())
 
 
 def _add_description(endpoint: Endpoints) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection
+import socket
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from time import time
 from wsgiref.handlers import format_date_time
@@ -27,11 +28,10 @@ from transport.http.hygiene import security_headers, with_cors
 from transport.http.limits import HttpLimits
 from transport.http.listening import serve_until
 from transport.http.problems import failed
+from transport.listeners import open_listeners
 from transport.metrics import Metrics
 
 log = logging.getLogger(__name__)
-
-BACKLOG = 1_024
 
 
 def create_app(
@@ -91,9 +91,11 @@ class HttpServer:
         public_url: str = "",
         limits: HttpLimits | None = None,
         admission: Admission | None = None,
+        shared: Sequence[socket.socket] = (),
     ) -> None:
         self._app = app
         self._address = address
+        self._shared = shared
         self._grace_s = grace_s
         self._drain = drain
         self._limits = limits or HttpLimits()
@@ -110,8 +112,7 @@ class HttpServer:
         self._stop = trio.Event()
         self._draining = False
         self._context = WorkerContext(None)
-        host, _, port = self._address.rpartition(":")
-        listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=BACKLOG)
+        listeners = await open_listeners(self._address, self._shared)
         self.port = listeners[0].socket.getsockname()[1]
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as listening:
