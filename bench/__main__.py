@@ -1,0 +1,70 @@
+"""`make bench`: the service beside the peer on one PostgreSQL, held against its bars.
+
+    .venv/bin/python -m bench [--quick] [--only GROUP...] [--write docs]
+
+Every side is measured once a round, in turn, so that what else the machine does hits all of them; a figure is the
+median of its rounds, and what counts is its ratio to another of the same run. A bar that is missed is reported and
+fails nothing; books that are not right fail everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+
+from bench import asking, charts, clients, growth, latency, overload, report, throughput
+from bench.run import Run, check_peer
+from cli.drill.installation import open_installation
+
+GROUPS = {
+    "throughput": throughput.measure,
+    "clients": clients.measure,
+    "latency": latency.measure,
+    "growth": growth.measure,
+    "overload": overload.measure,
+    "asking": asking.measure,
+}
+ROUNDS, SECONDS = 3, 5.0
+QUICK_ROUNDS, QUICK_SECONDS = 1, 2.0
+
+
+def main() -> None:
+    """Measure, print, and write where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, and shorter")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="of each side in each round")
+    parser.add_argument("--write", type=Path, help="write benchmarks.md and its charts into this folder")
+    asked = parser.parse_args()
+    check_peer()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        Path(folder).chmod(0o755)  # under root PostgreSQL runs as another user
+        run = trio.run(_measure, asked, Path(folder))
+    command = " ".join([".venv/bin/python", "-m", "bench", *sys.argv[1:]])
+    names = charts.write(run.charts, asked.write / "benchmarks") if asked.write else []
+    text = report.report(run.figures, command, report.environment(), time.monotonic() - began, names)
+    print(text)
+    if asked.write:
+        (asked.write / "benchmarks.md").write_text(text)
+
+
+async def _measure(asked: argparse.Namespace, folder: Path) -> Run:
+    rounds = asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS)
+    seconds = asked.seconds or (QUICK_SECONDS if asked.quick else SECONDS)
+    async with open_installation(folder) as installation:
+        await trio.to_thread.run_sync(installation.postgres.create_database, "peer")
+        run = Run(installation, rounds, seconds, asked.quick)
+        for group in asked.only:
+            await GROUPS[group](run)
+        return run
+
+
+if __name__ == "__main__":
+    main()

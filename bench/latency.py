@@ -1,0 +1,96 @@
+"""Row 6: latencies at half of the maximum rate, and those of a cold pair while another account is hammered."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+
+import trio
+
+from bench.bank import Bank, open_bank
+from bench.figures import Figure
+from bench.run import CONNECTIONS, Load, Run, Side
+from cli.hammer.plan import Plan
+
+COLD_RATE = 100.0
+"""Transfers a second between the two accounts that nobody hammers."""
+COLD_SENDERS = 10
+PERCENTILES = ("p50", "p95", "p99")
+FIGURES = {
+    "http": (Figure.HALF_HTTP_P50, Figure.HALF_HTTP_P99, Figure.QUIET_HTTP_P99, Figure.COLD_HTTP_P99),
+    "grpc": (Figure.HALF_GRPC_P50, Figure.HALF_GRPC_P99, Figure.QUIET_GRPC_P99, Figure.COLD_GRPC_P99),
+}
+
+
+async def measure(run: Run) -> None:
+    """The maximum is the rate of 64 senders who wait for their answers, measured just before."""
+    async with open_bank(run.installation, accounts=1_002) as bank:
+        plan = Plan.read(bank.uniform)
+        cold = run.installation.folder / "cold.json"
+        replace(plan, accounts=plan.accounts[-2:], hot=True).write(cold)
+        sides: dict[str, Side] = {}
+        ways = [_Way(run, bank, protocol, cold) for protocol in FIGURES]
+        for way in ways:
+            await way.find_maximum()
+            sides |= {
+                f"{way.protocol}, half of the maximum": way.half,
+                f"{way.protocol}, cold pair alone": way.quiet,
+                f"{way.protocol}, cold pair beside": way.beside,
+            }
+        await run.alternate(sides)
+    run.charts["latency"] = {
+        f"{way.protocol}, {name}": [
+            (float(p.removeprefix("p")), median(load.latency_ms[p] for load in loads)) for p in PERCENTILES
+        ]
+        for way in ways
+        for name, loads in way.loads.items()
+    }
+
+
+@dataclass
+class _Way:
+    """One protocol; `loads` has all that was measured, by what it was."""
+
+    run: Run
+    bank: Bank
+    protocol: str
+    cold: Path
+    rate_max: float = 0.0
+    loads: dict[str, list[Load]] = field(default_factory=lambda: defaultdict(list))
+
+    async def find_maximum(self) -> None:
+        load = await self._hammer()
+        self.rate_max = load.rate
+        self.loads["maximum"].append(load)
+
+    async def half(self) -> Mapping[Figure, float]:
+        load = await self._paced("half of it", self.bank.hot, self.rate_max / 2, CONNECTIONS)
+        p50, p99, _, _ = FIGURES[self.protocol]
+        return {p50: load.latency_ms["p50"], p99: load.latency_ms["p99"]}
+
+    async def quiet(self) -> Mapping[Figure, float]:
+        load = await self._paced("cold pair alone", self.cold, COLD_RATE, COLD_SENDERS)
+        return {FIGURES[self.protocol][2]: load.latency_ms["p99"]}
+
+    async def beside(self) -> Mapping[Figure, float]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hammer)
+            load = await self._paced("cold pair beside", self.cold, COLD_RATE, COLD_SENDERS)
+        return {FIGURES[self.protocol][3]: load.latency_ms["p99"]}
+
+    async def _hammer(self) -> Load:
+        return await self.run.hammer(self.bank.hot, self.protocol, self._port, self.bank.service.pid)
+
+    async def _paced(self, name: str, plan: Path, rate: float, senders: int) -> Load:
+        how = ("--protocol", self.protocol, "--rate", str(rate))
+        load = await self.run.load("paced", plan, self._port, self.bank.service.pid, senders, *how)
+        self.loads[name].append(load)
+        return load
+
+    @property
+    def _port(self) -> int:
+        service = self.bank.service
+        return service.http_port if self.protocol == "http" else service.grpc_port

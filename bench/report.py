@@ -1,0 +1,69 @@
+"""What a run found, as a page: each bar and whether it is met, then all figures."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.bars import BARS, Bar
+from bench.charts import CHARTS
+from bench.figures import Figure, Figures
+
+HEAD = """\
+# Benchmarks
+
+The service beside the classic transfer transaction ("the peer": five prepared statements a transfer, sent by pgbench,
+with no server in front), on one PostgreSQL. A figure is the median of its rounds, in which all sides take turns; what
+counts is its ratio to another of the same run, as times differ from machine to machine and from hour to hour.
+"""
+
+
+def report(figures: Figures, command: str, machine: str, took_s: float, charts: Sequence[str]) -> str:
+    """The page; `charts` are the names of those that were drawn."""
+    lines = [HEAD, f"`{command}`, {took_s / 60:.0f} minutes. {machine}", "", "## Bars", ""]
+    lines += ["| row | what | figure | bar | |", "|---:|---|---:|---:|---|"]
+    lines += [_judged(bar, figures) for bar in BARS]
+    lines += ["", "## Figures", "", "| what | | unit |", "|---|---:|---|"]
+    lines += [
+        f"| {each.label} | {_number(figures[each])} | {each.unit} |" for each in Figure if each in figures
+    ]
+    if figures.left_out:
+        reasons = [f"- {figure.label}: {why}" for figure, why in figures.left_out.items()]
+        lines += ["", "Left out:", "", *reasons]
+    if charts:
+        lines += ["", "## Charts", ""]
+        lines += [f"![{CHARTS[name].title}](benchmarks/{name}.svg)" for name in charts]
+    return "\n".join(lines) + "\n"
+
+
+def environment() -> str:
+    """The machine, in a sentence or two."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores ({model}), shared by service, PostgreSQL and load generators; "
+        f"{memory_gib:.0f} GiB; {platform.system()} {platform.release().split('-')[0]}; "
+        f"Python {platform.python_version()}; PostgreSQL 18 with default durability."
+    )
+
+
+def _judged(bar: Bar, figures: Figures) -> str:
+    wanted = f"≥ {bar.at_least:g}" if bar.at_least is not None else f"≤ {bar.at_most:g}"
+    value = bar.value(figures)
+    if value is None:
+        return f"| {bar.row} | {bar.what} | | {wanted} | {bar.why_not(figures)} |"
+    verdict = "met" if bar.is_met(value) else "**not met**"
+    return f"| {bar.row} | {bar.what} | {_number(value)} | {wanted} | {verdict} |"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
