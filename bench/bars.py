@@ -28,10 +28,9 @@ class Bar:
             return None
         return figures[self.figure] / (max(figures[each] for each in self.over) if self.over else 1)
 
-    def why_not(self, figures: Figures) -> str:
-        """Why there is no value."""
-        reasons = [figures.left_out[each] for each in (self.figure, *self.over) if each in figures.left_out]
-        return next(iter(reasons), "not asked for")
+    def is_left_out(self, figures: Figures) -> bool:
+        """Whether there is a reason why it has no value, other than that nobody asked for it."""
+        return any(each in figures.left_out for each in (self.figure, *self.over))
 
     def is_met(self, value: float) -> bool:
         """Whether a value is good enough."""

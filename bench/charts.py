@@ -19,22 +19,21 @@ class Chart:
     title: str
     x: str
     y: str
-    bars: bool = False
+    logarithmic: bool = False
 
 
 CHARTS = {
     "rate": Chart("Transfers a second on one hot account", "clients", "transfers/s"),
-    "latency": Chart("Latency percentiles of single transfers", "percentile", "ms", bars=True),
+    "latency": Chart("Latency percentiles of single transfers", "percentile", "ms", logarithmic=True),
     "batches": Chart("Transfers that share a commit", "clients", "mean size of a batch"),
-    "history": Chart("Cost after so many transfers", "transfers before", "times the cost after 1,000"),
+    "history": Chart("Cost after so many transfers", "transfers before", "× the cost after 1,000"),
 }
 STYLE = Style(font_family="system-ui, sans-serif", background="#fff", plot_background="#fff")
 
 
 def draw(chart: Chart, lines: Mapping[str, Points]) -> str:
     """One chart. What is at an x has one place on the axis, whatever the distance to the next."""
-    kind = pygal.Bar if chart.bars else pygal.Line
-    drawing = kind(
+    drawing = pygal.Line(
         style=STYLE,
         js=[],
         no_prefix=True,
@@ -43,8 +42,9 @@ def draw(chart: Chart, lines: Mapping[str, Points]) -> str:
         title=chart.title,
         x_title=chart.x,
         y_title=chart.y,
-        include_x_axis=True,
-        logarithmic=chart.bars,
+        include_x_axis=not chart.logarithmic,
+        stroke_style={"width": 2},
+        logarithmic=chart.logarithmic,
         legend_at_bottom=True,
         disable_xml_declaration=True,
     )

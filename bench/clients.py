@@ -10,7 +10,7 @@ from cli.drill.probe import counted
 from cli.hammer.http_client import HttpClient
 
 CLIENTS = (1, 4, 16, 64, 256)
-QUICK_CLIENTS = (1, 16, 64)
+QUICK_CLIENTS = (4, 64)
 PEER_CLIENTS_MAX = 64
 """PostgreSQL takes a hundred connections by default."""
 

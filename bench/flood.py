@@ -16,7 +16,7 @@ import select
 import socket
 from collections import deque
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from cli.hammer.plan import Plan
@@ -24,6 +24,8 @@ from cli.hammer.plan import Plan
 RECEIVE_BYTES = 64 * 1024
 PREPARED = 1_000
 TICK_S = 0.001
+SETTLE_S = 1.0
+"""From the last connection to the first request: the overload is one of requests."""
 BURST_MAX = 1_000
 """Requests that are sent between two looks for answers."""
 OK, REFUSED, OTHER = "ok", "refused", "other"
@@ -150,6 +152,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     asked = parser.parse_args()
     flood = Flood(Plan.read(asked.plan), asked.port, asked.connections)
+    sleep(SETTLE_S)
     flood.run(asked.rate, asked.seconds)
     print(json.dumps(_summary(flood, asked.seconds)), flush=True)
 

@@ -18,6 +18,7 @@ from cli.hammer.plan import Plan
 COLD_RATE = 100.0
 """Transfers a second between the two accounts that nobody hammers."""
 COLD_SENDERS = 10
+NAMES = {"http": "HTTP", "grpc": "gRPC"}
 PERCENTILES = ("p50", "p95", "p99")
 FIGURES = {
     "http": (Figure.HALF_HTTP_P50, Figure.HALF_HTTP_P99, Figure.QUIET_HTTP_P99, Figure.COLD_HTTP_P99),
@@ -42,7 +43,7 @@ async def measure(run: Run) -> None:
             }
         await run.alternate(sides)
     run.charts["latency"] = {
-        f"{way.protocol}, {name}": [
+        f"{NAMES[way.protocol]}, {name}": [
             (float(p.removeprefix("p")), median(load.latency_ms[p] for load in loads)) for p in PERCENTILES
         ]
         for way in ways

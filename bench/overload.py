@@ -32,7 +32,9 @@ SLOWER_MAX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Probe:
+class Probe:
+    """One request of somebody who sends now and then."""
+
     sent_s: float
     took_s: float
     ok: bool
@@ -55,7 +57,7 @@ async def _overload(run: Run, bank: Bank) -> Mapping[Figure, float]:
     capacity = (await run.hammer(bank.hot, "http", service.http_port, service.pid)).rate
     plan = Plan.read(bank.uniform)
     cold = replace(plan, accounts=plan.accounts[-2:], hot=True)
-    probes: list[_Probe] = []
+    probes: list[Probe] = []
     resident: list[float] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_probe, cold, service.http_port, probes)
@@ -80,7 +82,7 @@ async def _overload(run: Run, bank: Bank) -> Mapping[Figure, float]:
     return {figure: value for figure, value in figures.items() if value is not None}
 
 
-def recovery_s(probes: list[_Probe], ended_s: float, quiet_s: float) -> float:
+def recovery_s(probes: list[Probe], ended_s: float, quiet_s: float) -> float:
     """From the end until what is sent is answered as before; all that was watched, where it never was."""
     good = 0
     for number, probe in enumerate(probes):
@@ -90,7 +92,7 @@ def recovery_s(probes: list[_Probe], ended_s: float, quiet_s: float) -> float:
     return AFTERWARDS_S
 
 
-async def _probe(plan: Plan, port: int, probes: list[_Probe]) -> None:
+async def _probe(plan: Plan, port: int, probes: list[Probe]) -> None:
     source, target = plan.accounts
     async with http_senders(plan, "127.0.0.1", port, 1) as (send,):
         while True:
@@ -99,7 +101,7 @@ async def _probe(plan: Plan, port: int, probes: list[_Probe]) -> None:
                 ok = (await send(source, target, 0)).code == OK
             except HttpFailed:
                 ok = False
-            probes.append(_Probe(sent_s, trio.current_time() - sent_s, ok))
+            probes.append(Probe(sent_s, trio.current_time() - sent_s, ok))
             await trio.sleep(PROBE_EVERY_S)
 
 

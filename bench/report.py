@@ -30,8 +30,7 @@ def report(figures: Figures, command: str, machine: str, took_s: float, charts: 
         f"| {each.label} | {_number(figures[each])} | {each.unit} |" for each in Figure if each in figures
     ]
     if figures.left_out:
-        reasons = [f"- {figure.label}: {why}" for figure, why in figures.left_out.items()]
-        lines += ["", "Left out:", "", *reasons]
+        lines += ["", "Left out:", "", *(f"- {line}" for line in _left_out(figures))]
     if charts:
         lines += ["", "## Charts", ""]
         lines += [f"![{CHARTS[name].title}](benchmarks/{name}.svg)" for name in charts]
@@ -56,11 +55,18 @@ def environment() -> str:
     )
 
 
+def _left_out(figures: Figures) -> list[str]:
+    labels: dict[str, list[str]] = {}
+    for figure, why in figures.left_out.items():
+        labels.setdefault(why, []).append(figure.label)
+    return [f"{'; '.join(of_them)}: {why}" for why, of_them in labels.items()]
+
+
 def _judged(bar: Bar, figures: Figures) -> str:
     wanted = f"≥ {bar.at_least:g}" if bar.at_least is not None else f"≤ {bar.at_most:g}"
     value = bar.value(figures)
     if value is None:
-        return f"| {bar.row} | {bar.what} | | {wanted} | {bar.why_not(figures)} |"
+        return f"| {bar.row} | {bar.what} | | {wanted} | {'left out' if bar.is_left_out(figures) else ''} |"
     verdict = "met" if bar.is_met(value) else "**not met**"
     return f"| {bar.row} | {bar.what} | {_number(value)} | {wanted} | {verdict} |"
 
