@@ -4,7 +4,7 @@
 
 Every side is measured once a round, in turn, so that what else the machine does hits all of them; a figure is the
 median of its rounds, and what counts is its ratio to another of the same run. A bar that is missed is reported and
-fails nothing; books that are not right fail everything.
+fails nothing; a load that fails, or books that are not right, fail the run.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ ROUNDS, SECONDS = 3, 5.0
 QUICK_ROUNDS, QUICK_SECONDS = 1, 2.0
 
 
-def main() -> None:
-    """Measure, print, and write where asked to."""
+def main() -> int:
+    """Measure, print, and write where asked to; exit status 1 where something could not be measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and shorter")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP")
@@ -53,6 +53,7 @@ def main() -> None:
     print(text)
     if asked.write:
         (asked.write / "benchmarks.md").write_text(text)
+    return 1 if run.figures.failures else 0
 
 
 async def _measure(asked: argparse.Namespace, folder: Path) -> Run:
@@ -62,9 +63,10 @@ async def _measure(asked: argparse.Namespace, folder: Path) -> Run:
         await trio.to_thread.run_sync(installation.postgres.create_database, "peer")
         run = Run(installation, rounds, seconds, asked.quick)
         for group in asked.only:
-            await GROUPS[group](run)
+            with run.noting_failure(group):
+                await GROUPS[group](run)
         return run
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

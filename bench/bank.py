@@ -14,7 +14,7 @@ import trio
 
 from cli.audit import audited
 from cli.credentials import new_users
-from cli.drill.installation import Installation, Service
+from cli.drill.installation import DrillFailed, Installation, Service
 from cli.hammer.plan import Plan
 from transport.client.client import open_client
 
@@ -51,10 +51,6 @@ select setval('transfer_id_blocks', 1 + %(transfers)s / 1000);
 _numbers = count(1)
 
 
-class AuditFailed(Exception):
-    """The books of a bank that was measured are not right."""
-
-
 @dataclass(frozen=True, slots=True)
 class Bank:
     """Two plans in files: transfers from one hot account, and between any two of all accounts."""
@@ -66,10 +62,10 @@ class Bank:
     uniform: Path
 
     async def audit(self) -> int:
-        """How many transfers there are; raises AuditFailed."""
+        """How many transfers there are; raises DrillFailed."""
         found = await audited(self.database_url)
         if found.first_broken is not None:
-            raise AuditFailed(found.first_broken.broken_by)
+            raise DrillFailed(found.first_broken.broken_by)
         return found.transfers
 
 
@@ -77,7 +73,7 @@ class Bank:
 async def open_bank(
     installation: Installation, *, accounts: int = HOT_ACCOUNTS, history: int = 0
 ) -> AsyncIterator[Bank]:
-    """For the block, at whose end the books are audited and the database is dropped. Raises AuditFailed."""
+    """For the block, at whose end the books are audited and the database is dropped. Raises DrillFailed."""
     name = f"bank_{next(_numbers)}"
     postgres = installation.postgres
     await trio.to_thread.run_sync(lambda: postgres.create_database(name, template="transactions"))

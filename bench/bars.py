@@ -88,6 +88,8 @@ BARS = (
         (Figure.HALF_GRPC_P50,),
         at_most=4,
     ),
+    Bar(6, "HTTP at half of the maximum rate: share that was kept up", Figure.HALF_HTTP_KEPT, at_least=0.95),
+    Bar(6, "gRPC at half of the maximum rate: share that was kept up", Figure.HALF_GRPC_KEPT, at_least=0.95),
     Bar(
         6,
         "HTTP, cold pair beside a hammered account: p99, × alone",

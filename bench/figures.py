@@ -36,8 +36,10 @@ class Figure(Enum):
 
     HALF_HTTP_P50 = "HTTP at half of its maximum rate, p50", "ms"
     HALF_HTTP_P99 = "HTTP at half of its maximum rate, p99", "ms"
+    HALF_HTTP_KEPT = "HTTP at half of its maximum rate, share that was kept up", ""
     HALF_GRPC_P50 = "gRPC at half of its maximum rate, p50", "ms"
     HALF_GRPC_P99 = "gRPC at half of its maximum rate, p99", "ms"
+    HALF_GRPC_KEPT = "gRPC at half of its maximum rate, share that was kept up", ""
     QUIET_HTTP_P99 = "HTTP, cold pair alone, p99", "ms"
     COLD_HTTP_P99 = "HTTP, cold pair beside a hammered account, p99", "ms"
     QUIET_GRPC_P99 = "gRPC, cold pair alone, p99", "ms"
@@ -77,6 +79,7 @@ class Figures:
     def __init__(self) -> None:
         self._rounds: dict[Figure, list[float]] = defaultdict(list)
         self.left_out: dict[Figure, str] = {}
+        self.failures: list[str] = []
 
     def add(self, values: Mapping[Figure, float]) -> None:
         """A round's."""

@@ -17,6 +17,7 @@ import socket
 from collections import deque
 from pathlib import Path
 from time import perf_counter, sleep
+from types import TracebackType
 from typing import Any
 
 from cli.hammer.plan import Plan
@@ -36,7 +37,7 @@ _HEAD = re.compile(
 
 
 class Flood:
-    """`took_ms` has the time to each answer by what it was."""
+    """A context manager, for its connections; `took_ms` has the time to each answer by what it was."""
 
     def __init__(self, plan: Plan, port: int, connections: int) -> None:
         self.sent = 0
@@ -50,6 +51,16 @@ class Flood:
         self._free: deque[int] = deque()
         for _ in range(connections):
             self._connect(port)
+
+    def __enter__(self) -> Flood:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._poll.close()
+        for connection in self._sockets.values():
+            connection.close()
 
     def run(self, rate: float, seconds: float) -> None:
         """So many requests a second, as far as there are free connections to send them on."""
@@ -96,7 +107,7 @@ class Flood:
         if head is None or len(received) < head.end() + int(head[2]):
             return
         took_ms = (perf_counter() - self._sent_at[descriptor]) * 1000
-        self.took_ms[_kind(int(head[1]), received)].append(took_ms)
+        self.took_ms[kind_of(int(head[1]), bytes(received))].append(took_ms)
         received.clear()
         self._free.append(descriptor)
 
@@ -106,7 +117,8 @@ class Flood:
         self._sockets.pop(descriptor).close()
 
 
-def _kind(status: int, answer: bytearray) -> str:
+def kind_of(status: int, answer: bytes) -> str:
+    """What an answer is: refused is only what says so in full."""
     if status == 201:
         return OK
     refused = status == 429 and b'"overloaded"' in answer and b"\r\nretry-after:" in answer.lower()
@@ -151,9 +163,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, required=True, help="requests a second")
     parser.add_argument("--seconds", type=float, required=True)
     asked = parser.parse_args()
-    flood = Flood(Plan.read(asked.plan), asked.port, asked.connections)
-    sleep(SETTLE_S)
-    flood.run(asked.rate, asked.seconds)
+    with Flood(Plan.read(asked.plan), asked.port, asked.connections) as flood:
+        sleep(SETTLE_S)
+        flood.run(asked.rate, asked.seconds)
     print(json.dumps(_summary(flood, asked.seconds)), flush=True)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import trio
 
@@ -20,9 +21,31 @@ COLD_RATE = 100.0
 COLD_SENDERS = 10
 NAMES = {"http": "HTTP", "grpc": "gRPC"}
 PERCENTILES = ("p50", "p95", "p99")
+
+
+class _Figures(NamedTuple):
+    p50: Figure
+    p99: Figure
+    kept: Figure
+    quiet_p99: Figure
+    cold_p99: Figure
+
+
 FIGURES = {
-    "http": (Figure.HALF_HTTP_P50, Figure.HALF_HTTP_P99, Figure.QUIET_HTTP_P99, Figure.COLD_HTTP_P99),
-    "grpc": (Figure.HALF_GRPC_P50, Figure.HALF_GRPC_P99, Figure.QUIET_GRPC_P99, Figure.COLD_GRPC_P99),
+    "http": _Figures(
+        Figure.HALF_HTTP_P50,
+        Figure.HALF_HTTP_P99,
+        Figure.HALF_HTTP_KEPT,
+        Figure.QUIET_HTTP_P99,
+        Figure.COLD_HTTP_P99,
+    ),
+    "grpc": _Figures(
+        Figure.HALF_GRPC_P50,
+        Figure.HALF_GRPC_P99,
+        Figure.HALF_GRPC_KEPT,
+        Figure.QUIET_GRPC_P99,
+        Figure.COLD_GRPC_P99,
+    ),
 }
 
 
@@ -68,19 +91,23 @@ class _Way:
         self.loads["maximum"].append(load)
 
     async def half(self) -> Mapping[Figure, float]:
-        load = await self._paced("half of it", self.bank.hot, self.rate_max / 2, CONNECTIONS)
-        p50, p99, _, _ = FIGURES[self.protocol]
-        return {p50: load.latency_ms["p50"], p99: load.latency_ms["p99"]}
+        rate = self.rate_max / 2
+        load = await self._paced("half of it", self.bank.hot, rate, CONNECTIONS)
+        return {
+            self._figures.p50: load.latency_ms["p50"],
+            self._figures.p99: load.latency_ms["p99"],
+            self._figures.kept: load.rate / rate,
+        }
 
     async def quiet(self) -> Mapping[Figure, float]:
         load = await self._paced("cold pair alone", self.cold, COLD_RATE, COLD_SENDERS)
-        return {FIGURES[self.protocol][2]: load.latency_ms["p99"]}
+        return {self._figures.quiet_p99: load.latency_ms["p99"]}
 
     async def beside(self) -> Mapping[Figure, float]:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hammer)
             load = await self._paced("cold pair beside", self.cold, COLD_RATE, COLD_SENDERS)
-        return {FIGURES[self.protocol][3]: load.latency_ms["p99"]}
+        return {self._figures.cold_p99: load.latency_ms["p99"]}
 
     async def _hammer(self) -> Load:
         return await self.run.hammer(self.bank.hot, self.protocol, self._port, self.bank.service.pid)
@@ -90,6 +117,10 @@ class _Way:
         load = await self.run.load("paced", plan, self._port, self.bank.service.pid, senders, *how)
         self.loads[name].append(load)
         return load
+
+    @property
+    def _figures(self) -> _Figures:
+        return FIGURES[self.protocol]
 
     @property
     def _port(self) -> int:

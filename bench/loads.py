@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
@@ -148,8 +149,8 @@ def _credentials(plan: Plan) -> dict[str, str]:
     return {"authorization": f"Bearer {plan.token}"}
 
 
-def main() -> None:
-    """Run one and print what came of it."""
+def main() -> int:
+    """Run one and print what came of it; exit status 1 as the hammer's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("kind", choices=["batches", "stream", "paced"])
     parser.add_argument("--plan", type=Path, required=True)
@@ -170,7 +171,8 @@ def main() -> None:
         tally, protocol=asked.protocol, hot=plan.hot, connections=asked.in_flight, audit_clean=None
     )
     print(json.dumps(result))
+    return 1 if report.failed(tally) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,7 +16,8 @@ HEAD = """\
 
 The service beside the classic transfer transaction ("the peer": five prepared statements a transfer, sent by pgbench,
 with no server in front), on one PostgreSQL. A figure is the median of its rounds, in which all sides take turns; what
-counts is its ratio to another of the same run, as times differ from machine to machine and from hour to hour.
+counts is its ratio to another of the same run, as times differ from machine to machine and from hour to hour. Services
+run as they are started by default, but for RATE_LIMITS=off, which is about logins.
 """
 
 
@@ -31,6 +32,8 @@ def report(figures: Figures, command: str, machine: str, took_s: float, charts: 
     ]
     if figures.left_out:
         lines += ["", "Left out:", "", *(f"- {line}" for line in _left_out(figures))]
+    if figures.failures:
+        lines += ["", "Failed:", "", *(f"- {line}" for line in figures.failures)]
     if charts:
         lines += ["", "## Charts", ""]
         lines += [f"![{CHARTS[name].title}](benchmarks/{name}.svg)" for name in charts]

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import trio
 
 from bench.figures import Figure, Figures
 from bench.processes import cpu_s
-from cli.drill.installation import COMMAND, ROOT, Installation
+from cli.drill.installation import COMMAND, ROOT, DrillFailed, Installation
+from cli.hammer.http_client import HttpFailed
+from transport.client.failures import CallFailed
 
 PEER = Path(os.environ.get("PEER") or ROOT.parent / "shared" / "peer" / "peer.sh")
 CONNECTIONS = 64
@@ -33,10 +36,10 @@ class Load:
     """What a load's process printed, and the CPU time of the server that it was on."""
 
     rate: float
-    acknowledged: int
-    outcomes: Mapping[str, int]
     latency_ms: Mapping[str, float]
+    """Of the first client, where there are several."""
     cpu_us: float
+    """For each transfer that was acknowledged."""
 
 
 @dataclass
@@ -55,10 +58,21 @@ class Run:
         """Measure all sides once a round, in turn, so that what else the machine does hits all of them."""
         for number in range(1, (rounds or self.rounds) + 1):
             for name, side in sides.items():
-                values = await side()
-                self.figures.add(values)
-                shown = ", ".join(f"{value:,.4g} {figure.unit}" for figure, value in values.items())
-                print(f"round {number}: {name}: {shown}", file=sys.stderr, flush=True)
+                with self.noting_failure(f"round {number}: {name}"):
+                    values = await side()
+                    self.figures.add(values)
+                    shown = ", ".join(f"{value:,.4g} {figure.unit}" for figure, value in values.items())
+                    print(f"round {number}: {name}: {shown}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def noting_failure(self, what: str) -> Iterator[None]:
+        """A load or a service that fails is in the report, and the run goes on without its figures."""
+        try:
+            yield
+        except* (SideFailed, HttpFailed, CallFailed, DrillFailed) as failed:
+            why = "; ".join(" ".join(str(each).split()) for each in failed.exceptions)
+            self.figures.failures.append(f"{what}: {why}")
+            print(f"error: {what}: {why}", file=sys.stderr, flush=True)
 
     async def peer(self, script: str, clients: int, seconds: float | None = None) -> float:
         """Transfers a second of the classic transaction, on the same PostgreSQL."""
@@ -103,13 +117,7 @@ class Run:
                 nursery.start_soon(run)
         used_us = (cpu_s(pid) - before) * 1e6
         acknowledged = sum(each["outcomes"]["ok"] for each in printed)
-        return Load(
-            sum(each["rate"] for each in printed),
-            acknowledged,
-            printed[0]["outcomes"],
-            printed[0]["latency_ms"],
-            used_us / acknowledged,
-        )
+        return Load(sum(each["rate"] for each in printed), printed[0]["latency_ms"], used_us / acknowledged)
 
 
 def check_peer() -> None:
