@@ -127,6 +127,7 @@ BARS = (
         at_least=0.8,
     ),
     Bar(9, "goodput under overload, × the maximum", Figure.GOODPUT, (Figure.CAPACITY,), at_least=0.9),
+    Bar(9, "refused, × what was sent and not acknowledged", Figure.REFUSED_SHARE, at_least=0.95),
     Bar(9, "time to a refusal, p99, ms", Figure.REFUSAL_P99, at_most=50),
     Bar(
         9,

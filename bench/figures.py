@@ -58,6 +58,7 @@ class Figure(Enum):
     OFFERED = "overload from 2,000 connections, sent", "requests/s"
     GOODPUT = "overload, acknowledged", "transfers/s"
     REFUSED = "overload, refused as `overloaded` with Retry-After", "requests/s"
+    REFUSED_SHARE = "overload, share of it among what was sent and not acknowledged", ""
     REFUSAL_P99 = "overload, time to a refusal, p99", "ms"
     OTHERWISE = "overload, answered otherwise or cut off", "requests/s"
     WAITED_P99 = "overload, time to an acknowledgement, p99", "ms"

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 from bench.bank import Bank, open_bank
 from bench.figures import Figure
-from bench.run import Run
+from bench.run import Load, Run
 from cli.hammer.http_client import HttpClient
 from cli.hammer.plan import Plan
 
@@ -21,8 +22,9 @@ HISTORIES = (1_000, 10_000, 100_000, 1_000_000)
 ACCOUNTS = {100: Figure.ACCOUNTS_SMALL, 100_000: Figure.ACCOUNTS_LARGE}
 ROUNDS = 2
 BATCHES_IN_FLIGHT = 4
+WARM_UP_S = 1.0
 LOOKS = 300
-WARM_UP = 20
+WARM_UP_LOOKS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,7 @@ async def measure(run: Run) -> None:
 async def _after(run: Run, history: int, costs: list[_Cost]) -> Mapping[Figure, float]:
     async with open_bank(run.installation, history=history) as bank:
         balance_ms, entries_ms = await _looks(bank)
-        service = bank.service
-        load = await run.load("batches", bank.hot, service.grpc_port, service.pid, BATCHES_IN_FLIGHT)
+        load = await _batches(run, bank, bank.hot)
     cost = _Cost(load.rate, balance_ms, entries_ms)
     costs.append(cost)
     if history == HISTORIES[0]:
@@ -85,7 +86,7 @@ async def _looks(bank: Bank) -> tuple[float, float]:
     path = f"/v1/accounts/{plan.accounts[0]}"
     headers = {"Authorization": f"Bearer {plan.token}"}
     async with HttpClient("127.0.0.1", bank.service.http_port, headers) as client:
-        for _ in range(WARM_UP):
+        for _ in range(WARM_UP_LOOKS):
             await _look_ms(client, path)
             await _look_ms(client, f"{path}/entries")
         took = [(await _look_ms(client, path), await _look_ms(client, f"{path}/entries")) for _ in range(LOOKS)]
@@ -102,6 +103,12 @@ async def _look_ms(client: HttpClient, path: str) -> float:
 
 async def _over(run: Run, accounts: int) -> Mapping[Figure, float]:
     async with open_bank(run.installation, accounts=accounts) as bank:
-        service = bank.service
-        load = await run.load("batches", bank.uniform, service.grpc_port, service.pid, BATCHES_IN_FLIGHT)
+        load = await _batches(run, bank, bank.uniform)
     return {ACCOUNTS[accounts]: load.rate}
+
+
+async def _batches(run: Run, bank: Bank, plan: Path) -> Load:
+    """Once the pages that were just filled have been written to: the first time costs the log a whole page."""
+    port, pid = bank.service.grpc_port, bank.service.pid
+    await run.load("batches", plan, port, pid, BATCHES_IN_FLIGHT, seconds=WARM_UP_S)
+    return await run.load("batches", plan, port, pid, BATCHES_IN_FLIGHT)

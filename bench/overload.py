@@ -21,6 +21,7 @@ from cli.hammer.tally import OK
 
 CONNECTIONS = 2_000
 TIMES = 10
+ROUNDS = 2
 SECONDS_TIMES = 2
 """How much longer than a side the overload lasts: it has to show that nothing grows."""
 PROBE_EVERY_S = 0.02
@@ -47,7 +48,7 @@ async def measure(run: Run) -> None:
         async with open_bank(run.installation, accounts=1_002) as bank:
             return await _overload(run, bank)
 
-    await run.alternate({"overload": overload})
+    await run.alternate({"overload": overload}, min(ROUNDS, run.rounds))
     if Figure.REFUSAL_P99 not in run.figures:
         run.figures.leave_out("nothing was refused", Figure.REFUSAL_P99)
 
@@ -74,6 +75,7 @@ async def _overload(run: Run, bank: Bank) -> Mapping[Figure, float]:
         Figure.GOODPUT: flood["ok"],
         Figure.REFUSED: flood["refused"],
         Figure.OTHERWISE: flood["other"] + flood["cut_off"],
+        Figure.REFUSED_SHARE: flood["refused"] / max(1.0, flood["sent"] - flood["ok"]),
         Figure.REFUSAL_P99: flood["p99_ms"]["refused"],
         Figure.WAITED_P99: flood["p99_ms"]["ok"],
         Figure.GROWTH: max(resident) - resident[0],

@@ -74,12 +74,11 @@ class Run:
             self.figures.failures.append(f"{what}: {why}")
             print(f"error: {what}: {why}", file=sys.stderr, flush=True)
 
-    async def peer(self, script: str, clients: int, seconds: float | None = None) -> float:
+    async def peer(self, script: str, clients: int) -> float:
         """Transfers a second of the classic transaction, on the same PostgreSQL."""
         postgres = self.installation.postgres
         path = {**os.environ, "PATH": f"{postgres.binaries}:{os.environ['PATH']}"}
-        seconds = max(1, round(seconds or self.seconds))
-        command = [str(PEER), postgres.url("peer"), script, str(clients), str(seconds)]
+        command = [str(PEER), postgres.url("peer"), script, str(clients), str(max(1, round(self.seconds)))]
         return float((await output(command, path)).split()[2])
 
     async def hammer(
@@ -98,10 +97,19 @@ class Run:
         what = ["hammer", "--plan", str(plan), "--protocol", protocol, "--json", "--no-audit"]
         return await self._load([*COMMAND, *what, *where, *each, *options], pid, clients)
 
-    async def load(self, kind: str, plan: Path, port: int, pid: int, in_flight: int, *options: str) -> Load:
+    async def load(
+        self,
+        kind: str,
+        plan: Path,
+        port: int,
+        pid: int,
+        in_flight: int,
+        *options: str,
+        seconds: float | None = None,
+    ) -> Load:
         """A load of `bench.loads`."""
         what = [kind, "--plan", str(plan), "--port", str(port)]
-        how = ["--in-flight", str(in_flight), "--seconds", str(self.seconds), *options]
+        how = ["--in-flight", str(in_flight), "--seconds", str(seconds or self.seconds), *options]
         return await self._load([sys.executable, "-m", "bench.loads", *what, *how], pid)
 
     async def _load(self, command: list[str], pid: int, clients: int = 1) -> Load:
