@@ -43,13 +43,13 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="write benchmarks.md and its charts into this folder")
     asked = parser.parse_args()
     check_peer()
-    began = time.monotonic()
+    machine, began = report.environment(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Path(folder).chmod(0o755)  # under root PostgreSQL runs as another user
         run = trio.run(_measure, asked, Path(folder))
     command = " ".join([".venv/bin/python", "-m", "bench", *sys.argv[1:]])
     names = charts.write(run.charts, asked.write / "benchmarks") if asked.write else []
-    text = report.report(run.figures, command, report.environment(), time.monotonic() - began, names)
+    text = report.report(run.figures, command, machine, time.monotonic() - began, names)
     print(text)
     if asked.write:
         (asked.write / "benchmarks.md").write_text(text)

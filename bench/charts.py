@@ -43,7 +43,6 @@ def draw(chart: Chart, lines: Mapping[str, Points]) -> str:
         x_title=chart.x,
         y_title=chart.y,
         include_x_axis=not chart.logarithmic,
-        stroke_style={"width": 2},
         logarithmic=chart.logarithmic,
         legend_at_bottom=True,
         disable_xml_declaration=True,
@@ -51,7 +50,7 @@ def draw(chart: Chart, lines: Mapping[str, Points]) -> str:
     positions = sorted({x for points in lines.values() for x, _ in points})
     drawing.x_labels = [f"{x:,.10g}" for x in positions]
     for name, points in lines.items():
-        drawing.add(name, [dict(points).get(x) for x in positions])
+        drawing.add(name, [dict(points).get(x) for x in positions], stroke_style={"width": 2})
     return str(drawing.render()) + "\n"
 
 

@@ -41,7 +41,7 @@ def report(figures: Figures, command: str, machine: str, took_s: float, charts: 
 
 
 def environment() -> str:
-    """The machine, in a sentence or two."""
+    """The machine, in a sentence or two, and whether it had anything else to do."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -54,7 +54,8 @@ def environment() -> str:
     return (
         f"{os.cpu_count()} cores ({model}), shared by service, PostgreSQL and load generators; "
         f"{memory_gib:.0f} GiB; {platform.system()} {platform.release().split('-')[0]}; "
-        f"Python {platform.python_version()}; PostgreSQL 18 with default durability."
+        f"Python {platform.python_version()}; PostgreSQL 18 with default durability. "
+        f"Load average just before: {os.getloadavg()[0]:.1f}."
     )
 
 

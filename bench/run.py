@@ -61,8 +61,8 @@ class Run:
                 with self.noting_failure(f"round {number}: {name}"):
                     values = await side()
                     self.figures.add(values)
-                    shown = ", ".join(f"{value:,.4g} {figure.unit}" for figure, value in values.items())
-                    print(f"round {number}: {name}: {shown}", file=sys.stderr, flush=True)
+                    shown = ", ".join(f"{value:,.4g} {figure.unit}".strip() for figure, value in values.items())
+                    print(f"round {number}: {name}: {shown or 'done'}", file=sys.stderr, flush=True)
 
     @contextmanager
     def noting_failure(self, what: str) -> Iterator[None]:
