@@ -29,7 +29,7 @@ GROUPS = {
     "overload": overload.measure,
     "asking": asking.measure,
 }
-ROUNDS, SECONDS = 3, 4.0
+ROUNDS, SECONDS = 4, 3.0
 QUICK_ROUNDS, QUICK_SECONDS = 1, 2.0
 
 

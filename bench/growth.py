@@ -1,11 +1,13 @@
 """Rows 7 and 8: what a transfer and a look cost after a long history, and with many accounts.
 
-Every measurement is on a database and a service of its own, filled anew, so that what is measured does not add up.
+Every size has a database and a service of its own, filled beforehand; they take turns in short segments, so that
+the small ones do not grow much by being measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,17 +16,21 @@ from time import perf_counter
 
 from bench.bank import Bank, open_bank
 from bench.figures import Figure
-from bench.run import Load, Run
+from bench.run import Run, Side
 from cli.hammer.http_client import HttpClient
 from cli.hammer.plan import Plan
 
 HISTORIES = (1_000, 10_000, 100_000, 1_000_000)
-ACCOUNTS = {100: Figure.ACCOUNTS_SMALL, 100_000: Figure.ACCOUNTS_LARGE}
-ROUNDS = 2
+SMALL, LARGE = HISTORIES[0], HISTORIES[-1]
+HISTORY_FIGURES = {
+    SMALL: (Figure.HISTORY_SMALL, Figure.BALANCE_SMALL, Figure.ENTRIES_SMALL),
+    LARGE: (Figure.HISTORY_LARGE, Figure.BALANCE_LARGE, Figure.ENTRIES_LARGE),
+}
+ACCOUNTS_FIGURES = {100: Figure.ACCOUNTS_SMALL, 100_000: Figure.ACCOUNTS_LARGE}
+ROUNDS, QUICK_ROUNDS = 5, 3
+SEGMENT_S = 1.0
 BATCHES_IN_FLIGHT = 4
-WARM_UP_S = 1.0
-LOOKS = 300
-WARM_UP_LOOKS = 20
+LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,58 +43,57 @@ class _Cost:
 
 
 async def measure(run: Run) -> None:
-    """The sizes in turn, twice; the quick way only the least and the largest, once."""
-    costs: dict[int, list[_Cost]] = {}
-    histories = (HISTORIES[0], HISTORIES[-1]) if run.quick else HISTORIES
-    sides = {
-        f"after {history:,} transfers": partial(_after, run, history, costs.setdefault(history, []))
-        for history in histories
-    }
-    sides |= {f"over {number:,} accounts": partial(_over, run, number) for number in ACCOUNTS}
-    await run.alternate(sides, min(ROUNDS, run.rounds))
-    medians = {
-        history: _Cost(*map(median, zip(*((c.rate, c.balance_ms, c.entries_ms) for c in each), strict=True)))
-        for history, each in costs.items()
-    }
-    base = medians[HISTORIES[0]]
-    run.charts["history"] = {
-        "a transfer": [(history, base.rate / cost.rate) for history, cost in medians.items()],
-        "a balance": [(history, cost.balance_ms / base.balance_ms) for history, cost in medians.items()],
-        "a page of entries": [
-            (history, cost.entries_ms / base.entries_ms) for history, cost in medians.items()
-        ],
+    """All sizes; the quick way only the least and the largest."""
+    costs: dict[int, list[_Cost]] = {history: [] for history in ((SMALL, LARGE) if run.quick else HISTORIES)}
+    async with AsyncExitStack() as stack:
+        sides: dict[str, Side] = {}
+        for history in costs:
+            bank = await stack.enter_async_context(open_bank(run.installation, history=history))
+            await _rate(run, bank, bank.hot)
+            sides[f"after {history:,} transfers"] = partial(_after, run, bank, history, costs[history])
+        for number, figure in ACCOUNTS_FIGURES.items():
+            bank = await stack.enter_async_context(open_bank(run.installation, accounts=number))
+            await _rate(run, bank, bank.uniform)
+            sides[f"over {number:,} accounts"] = partial(_over, run, bank, figure)
+        await run.alternate(sides, QUICK_ROUNDS if run.quick else ROUNDS)
+    run.charts["history"] = _relative(costs)
+
+
+def _relative(costs: Mapping[int, list[_Cost]]) -> dict[str, list[tuple[float, float]]]:
+    rate, balance, entries = (
+        {history: median(getattr(cost, name) for cost in each) for history, each in costs.items()}
+        for name in ("rate", "balance_ms", "entries_ms")
+    )
+    return {
+        "a transfer": [(history, rate[SMALL] / value) for history, value in rate.items()],
+        "a balance": [(history, value / balance[SMALL]) for history, value in balance.items()],
+        "a page of entries": [(history, value / entries[SMALL]) for history, value in entries.items()],
     }
 
 
-async def _after(run: Run, history: int, costs: list[_Cost]) -> Mapping[Figure, float]:
-    async with open_bank(run.installation, history=history) as bank:
-        balance_ms, entries_ms = await _looks(bank)
-        load = await _batches(run, bank, bank.hot)
-    cost = _Cost(load.rate, balance_ms, entries_ms)
+async def _after(run: Run, bank: Bank, history: int, costs: list[_Cost]) -> Mapping[Figure, float]:
+    cost = _Cost(await _rate(run, bank, bank.hot), *await _looks_ms(bank))
     costs.append(cost)
-    if history == HISTORIES[0]:
-        return {
-            Figure.HISTORY_SMALL: cost.rate,
-            Figure.BALANCE_SMALL: balance_ms,
-            Figure.ENTRIES_SMALL: entries_ms,
-        }
-    if history == HISTORIES[-1]:
-        return {
-            Figure.HISTORY_LARGE: cost.rate,
-            Figure.BALANCE_LARGE: balance_ms,
-            Figure.ENTRIES_LARGE: entries_ms,
-        }
-    return {}
+    values = (cost.rate, cost.balance_ms, cost.entries_ms)
+    return dict(zip(HISTORY_FIGURES.get(history, ()), values, strict=False))
 
 
-async def _looks(bank: Bank) -> tuple[float, float]:
+async def _over(run: Run, bank: Bank, figure: Figure) -> Mapping[Figure, float]:
+    return {figure: await _rate(run, bank, bank.uniform)}
+
+
+async def _rate(run: Run, bank: Bank, plan: Path) -> float:
+    """Also the warm-up: the first write to a page that was just filled costs the log all of it."""
+    port, pid = bank.service.grpc_port, bank.service.pid
+    load = await run.load("batches", plan, port, pid, BATCHES_IN_FLIGHT, seconds=SEGMENT_S)
+    return load.rate
+
+
+async def _looks_ms(bank: Bank) -> tuple[float, float]:
     plan = Plan.read(bank.hot)
     path = f"/v1/accounts/{plan.accounts[0]}"
     headers = {"Authorization": f"Bearer {plan.token}"}
     async with HttpClient("127.0.0.1", bank.service.http_port, headers) as client:
-        for _ in range(WARM_UP_LOOKS):
-            await _look_ms(client, path)
-            await _look_ms(client, f"{path}/entries")
         took = [(await _look_ms(client, path), await _look_ms(client, f"{path}/entries")) for _ in range(LOOKS)]
     balances, pages = zip(*took, strict=True)
     return median(balances), median(pages)
@@ -99,16 +104,3 @@ async def _look_ms(client: HttpClient, path: str) -> float:
     status, _ = await client.request("GET", path)
     assert status == 200
     return (perf_counter() - began) * 1000
-
-
-async def _over(run: Run, accounts: int) -> Mapping[Figure, float]:
-    async with open_bank(run.installation, accounts=accounts) as bank:
-        load = await _batches(run, bank, bank.uniform)
-    return {ACCOUNTS[accounts]: load.rate}
-
-
-async def _batches(run: Run, bank: Bank, plan: Path) -> Load:
-    """Once the pages that were just filled have been written to: the first time costs the log a whole page."""
-    port, pid = bank.service.grpc_port, bank.service.pid
-    await run.load("batches", plan, port, pid, BATCHES_IN_FLIGHT, seconds=WARM_UP_S)
-    return await run.load("batches", plan, port, pid, BATCHES_IN_FLIGHT)
