@@ -49,8 +49,9 @@ class Flood:
         self._sent_at: dict[int, float] = {}
         self._received: dict[int, bytearray] = {}
         self._free: deque[int] = deque()
+        self._port = port
         for _ in range(connections):
-            self._connect(port)
+            self._connect()
 
     def __enter__(self) -> Flood:
         return self
@@ -73,8 +74,8 @@ class Flood:
             for descriptor, _ in self._poll.poll(TICK_S):
                 self._receive(descriptor)
 
-    def _connect(self, port: int) -> None:
-        connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def _connect(self) -> None:
+        connection = socket.create_connection(("127.0.0.1", self._port), timeout=10)
         connection.setblocking(False)
         descriptor = connection.fileno()
         self._sockets[descriptor] = connection
@@ -84,37 +85,47 @@ class Flood:
 
     def _send(self, descriptor: int) -> None:
         request = self._requests[self.sent % PREPARED]
-        self._sent_at[descriptor] = perf_counter()
         try:
             sent = self._sockets[descriptor].send(request)
         except OSError:
-            self._lose(descriptor)
+            self._replace(descriptor)
             return
         assert sent == len(request), "a request fits into an empty socket"
+        self._sent_at[descriptor] = perf_counter()
         self.sent += 1
 
     def _receive(self, descriptor: int) -> None:
         try:
             data = self._sockets[descriptor].recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return  # the news was of the connection that this one has replaced
         except OSError:
             data = b""
         if not data:
-            self._lose(descriptor)
+            self._replace(descriptor)
             return
         received = self._received[descriptor]
         received += data
         head = _HEAD.match(received)
         if head is None or len(received) < head.end() + int(head[2]):
             return
-        took_ms = (perf_counter() - self._sent_at[descriptor]) * 1000
+        took_ms = (perf_counter() - self._sent_at.pop(descriptor)) * 1000
         self.took_ms[kind_of(int(head[1]), bytes(received))].append(took_ms)
         received.clear()
-        self._free.append(descriptor)
+        if b"\r\nconnection: close" in head[0].lower():
+            self._replace(descriptor)
+        else:
+            self._free.append(descriptor)
 
-    def _lose(self, descriptor: int) -> None:
-        self.cut_off += 1
+    def _replace(self, descriptor: int) -> None:
+        """Its server has closed it, or said that it will: which is fair after an answer, and is counted before."""
+        if self._sent_at.pop(descriptor, None) is not None:
+            self.cut_off += 1
+        elif descriptor in self._free:
+            self._free.remove(descriptor)
         self._poll.unregister(descriptor)
         self._sockets.pop(descriptor).close()
+        self._connect()
 
 
 def kind_of(status: int, answer: bytes) -> str:
