@@ -62,8 +62,8 @@ release: $(TOOLS) ## take the API of now as released: what it has may not be tak
 docs: $(TOOLS) ## regenerate the documents that are drawn from the code
 	@$(BIN)/python -m infra.docs
 
-bench: $(TOOLS) ## measure beside the peer; writes docs/benchmarks.md
-	@$(BIN)/python -m bench.hot --write docs/benchmarks.md
+bench: $(TOOLS) ## measure beside the peer; writes docs/benchmarks.md (QUICK=1: three minutes, writes nothing)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick,--write docs)
 
 lock: $(TOOLS) ## resolve the dependencies anew into the lock files
 	@$(BIN)/$(LOCK) --extra embedded --extra build --upgrade -o requirements.lock

@@ -26,6 +26,7 @@ def main() -> None:
     port = parser.parse_args().port
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
+    config.loglevel = "WARNING"
     config.keep_alive_timeout = 75
     config.keep_alive_max_requests = 10**9
     trio.run(serve, app, config)

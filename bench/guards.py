@@ -12,23 +12,18 @@ median, over the rounds, of what the newest guards add to those before.
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import cycle
 from pathlib import Path
-from time import perf_counter
 
 import psycopg
 import trio
 
-from domain.ledger import Order
-from domain.settle import settle
+from bench.statements import Statements
 from infra.local.postgres import LocalPostgres
 from migrations import run as migrations
-from persistence import ledger
 from persistence.connection import Connection, open_connection
 
 BATCHES = (1, 8, 64, 512)
@@ -41,18 +36,14 @@ class Side:
     """One database; `cpu_us` has each round's microseconds per transfer by size of batch."""
 
     def __init__(self, connection: Connection, backend_pid: int, accounts: list[int]) -> None:
-        self._connection = connection
         self._schedule = Path(f"/proc/{backend_pid}/schedstat")
-        self._source, *targets = accounts
-        self._targets = cycle(random.sample(targets, len(targets)))
+        self._statements = Statements(connection, accounts, "alice", "USD")
         self.cpu_us: dict[int, list[float]] = {size: [] for size in BATCHES}
 
     async def run(self, size: int, seconds: float) -> None:
         """Batches of this size for so long."""
-        transfers, began_ns, ends = 0, self._cpu_ns(), perf_counter() + seconds
-        while perf_counter() < ends:
-            await self._post(size)
-            transfers += size
+        began_ns = self._cpu_ns()
+        transfers = await self._statements.run(size, seconds)
         self.cpu_us[size].append((self._cpu_ns() - began_ns) / 1_000 / transfers)
 
     def least_us(self, size: int) -> float:
@@ -63,14 +54,6 @@ class Side:
         """How much more than the other's, as a share: the median of the rounds."""
         ratios = [mine / theirs for mine, theirs in zip(self.cpu_us[size], other.cpu_us[size], strict=True)]
         return statistics.median(ratios) - 1
-
-    async def _post(self, size: int) -> None:
-        orders = [Order(self._source, next(self._targets), 1, "USD", "alice", None) for _ in range(size)]
-        ids = sorted({each for order in orders for each in order.account_ids})
-        locked = await ledger.lock(self._connection, ids, [], new_ids=size)
-        settlement = settle(orders, locked.accounts, locked.known, locked.now, iter(locked.ids))
-        assert len(settlement.posted) == size
-        await ledger.post(self._connection, settlement)
 
     def _cpu_ns(self) -> int:
         return int(self._schedule.read_text().split()[0])

@@ -20,7 +20,7 @@ NOBODY = 0
 Numbers = dict[str, float]
 """What /metrics says by name, summed over the labels."""
 _METRIC = re.compile(r"^(\w+)(?:\{[^}]*\})? ([0-9.e+-]+)$", re.MULTILINE)
-_BATCHES, _ORDERS = "transactions_lane_batches", "transactions_lane_orders"
+BATCHES, ORDERS = "transactions_lane_batches", "transactions_lane_orders"
 
 
 @dataclass(slots=True)
@@ -46,9 +46,9 @@ class Probe:
         """The mean size of the batches between each look and the one before."""
         sizes = []
         for (_, before), (at, now) in pairwise(self.metrics):
-            batches = now.get(_BATCHES, 0) - before.get(_BATCHES, 0)
+            batches = now.get(BATCHES, 0) - before.get(BATCHES, 0)
             if batches > 0:
-                sizes.append((at, (now[_ORDERS] - before.get(_ORDERS, 0)) / batches))
+                sizes.append((at, (now[ORDERS] - before.get(ORDERS, 0)) / batches))
         return sizes
 
     async def watch_ready(self) -> None:
