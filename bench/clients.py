@@ -6,7 +6,7 @@ import sys
 
 from bench.bank import Bank, open_bank
 from bench.run import Points, Run
-from cli.drill.probe import Numbers, numbers
+from cli.drill.probe import BATCHES, ORDERS, Numbers, numbers
 from cli.hammer.http_client import HttpClient
 
 CLIENTS = (1, 4, 16, 64, 256)
@@ -37,7 +37,7 @@ async def _measured(run: Run, bank: Bank, protocol: str, clients: int) -> tuple[
     before = await _counted(bank)
     load = await run.hammer(bank.hot, protocol, port, service.pid, connections=clients)
     after = await _counted(bank)
-    batches, orders = (after[name] - before[name] for name in ("batches", "orders"))
+    batches, orders = (after[name] - before[name] for name in (BATCHES, ORDERS))
     return load.rate, orders / batches
 
 

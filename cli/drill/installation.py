@@ -43,7 +43,7 @@ class Service:
 
     def __init__(self, folder: Path, code: Path, name: str, environment: dict[str, str]) -> None:
         self._code = code
-        self.http_port, self.grpc_port = _free_ports()
+        self.http_port, self.grpc_port = free_ports()
         self.log = folder / f"{name}.log"
         self.environment = {
             **{name: os.environ[name] for name in ENV_OF_OURS if name in os.environ},
@@ -228,7 +228,8 @@ def url_through(proxy: Proxy, database: str) -> str:
     return f"postgresql://{SUPERUSER}@127.0.0.1:{proxy.port}/{database}?sslmode=disable&gssencmode=disable"
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Two that nobody listens on, nor is given by the kernel."""
     one, other = islice(filter(_is_free, random.SystemRandom().sample(PORTS, k=len(PORTS))), 2)
     return one, other
 

@@ -7,7 +7,6 @@ import email.policy
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import httpx
 import psycopg
+
+from cli.drill.installation import free_ports
 
 PASSWORD = "correct horse battery"
 COMMAND = [sys.executable, "-m", "cli.main"]
@@ -28,9 +29,7 @@ _given: set[int] = set()
 def free_port() -> int:
     """One that nobody listens on, and that nobody was given before."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port, _ = free_ports()
         if port not in _given:
             _given.add(port)
             return port
