@@ -114,8 +114,8 @@ class Running:
         self.readiness.drain()
         self.health.drain()
         self.http.announce_drain()
-        if self.worker is not None:
-            self.worker.close()
+        if self.worker is not None and self.http.listening.is_set() and self.grpc.listening.is_set():
+            self.worker.close()  # a server that has yet to start would have nothing to start on
 
 
 @asynccontextmanager

@@ -158,6 +158,16 @@ def test_chunks_with_extensions_and_trailers_are_one_body(service):
     assert {each["field"] for each in json.loads(document)["errors"]} >= {"username"}
 
 
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/v1/accounts", "/v1/transfers", "/none", "/v2/accounts", "/docs"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_is_no_stream_says_how_long_it_is(service, method, path):
+    answer = httpx.request(method, f"{service.http}{path}")
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert "transfer-encoding" not in answer.headers
+
+
 def test_a_target_may_be_absolute(service):
     for target in (b"http://elsewhere/healthz", b"HTTP://x:80/healthz?a=b", b"https://x/healthz"):
         received = answer_to(service, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target)

@@ -41,12 +41,12 @@ TWICE = "message.state is not State.ANSWERED and "
 MUTATIONS = {
     "rows are not locked": (
         "kill",
-        "no answer was `internal`",
+        {"no answer was `internal`"},
         {"persistence/ledger.py": [("order by id for update", "order by id")]},
     ),
     "keys are not remembered": (
         "network",
-        "no key moved money twice",
+        {"no key moved money twice"},
         {
             "persistence/ledger.py": [
                 ("if settlement.records:", "if settlement.records and not settlement.posted:")
@@ -55,7 +55,8 @@ MUTATIONS = {
     ),
     "outcomes are told before the commit": (
         "postgres",
-        "what was acknowledged is there",
+        # The lane that lost a commit commits again: what was told may be there in the end, but later.
+        {"what was acknowledged is there", "every balance that was read was one"},
         {
             "actors/lane.py": [
                 ("message.answer(outcome)", f"{TWICE}message.answer(outcome)"),
@@ -71,22 +72,22 @@ MUTATIONS = {
     ),
     "waiters are told each other's outcomes": (
         "kill",
-        "what was acknowledged is there",
+        {"what was acknowledged is there"},
         {"actors/lane.py": [("settlement.outcomes, strict", "settlement.outcomes[::-1], strict")]},
     ),
     "mails are forgotten": (
         "shutdown",
-        "every mail that was promised was sent",
+        {"every mail that was promised was sent"},
         {"application/letters.py": [("await outbox.put(", "print(")]},
     ),
     "what the mail queue has lost is left there": (
         "redis",
-        "every mail that was promised was sent",
+        {"every mail that was promised was sent"},
         {"persistence/outbox.py": [("set relayed_at = null where", "set relayed_at = relayed_at where")]},
     ),
     "a drain is not announced": (
         "shutdown",
-        "/readyz says 503 within 100 ms",
+        {"/readyz says 503 within 100 ms"},
         {"cli/wiring.py": [("self.readiness.drain()", "pass")]},
     ),
 }
@@ -106,9 +107,9 @@ def mutated(code: Path, changes: dict[str, list[tuple[str, str]]]) -> None:
 
 @pytest.mark.parametrize("defect", MUTATIONS)
 def test_a_drill_catches_a_service_with_a_defect(defect, tmp_path):
-    name, promise, changes = MUTATIONS[defect]
+    name, promises, changes = MUTATIONS[defect]
     mutated(tmp_path, changes)
     verdicts, _ = carry_out(name, SEED, 5, tmp_path)
     broken = {verdict.promise: verdict.detail for verdict in verdicts if not verdict.kept}
     print(f"{defect}: {name}: {broken}")
-    assert promise in broken, verdicts
+    assert promises & broken.keys(), verdicts

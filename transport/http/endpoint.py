@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 import trio
 from quart import Blueprint, Response, request
-from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
 from application.service import Service
@@ -192,7 +191,9 @@ async def _quarts_body() -> bytes:
 def response_of(answer: Answer) -> Response:
     """What Quart is given for an answer."""
     response = Response(answer.body, answer.status)
-    response.headers = Headers([(name.decode(), value.decode("latin-1")) for name, value in answer.headers])
+    response.headers.remove("Content-Type")
+    for name, value in answer.headers:
+        response.headers.add(name.decode(), value.decode("latin-1"))
     return response
 
 
