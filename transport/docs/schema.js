@@ -86,4 +86,5 @@ document.addEventListener("keydown", press);
 document.getElementById("in").addEventListener("click", () => zoom(scale() * STEP));
 document.getElementById("out").addEventListener("click", () => zoom(scale() / STEP));
 document.getElementById("fit").addEventListener("click", () => zoom(0));
+zoom(0); // before the buttons are there, which say how large it is
 document.getElementById("zoom").hidden = false;
