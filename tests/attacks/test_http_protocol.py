@@ -233,18 +233,17 @@ def test_a_client_goes_on_after_a_refused_body(service):
 
 
 def test_connections_that_say_nothing_or_half_a_request_hold_up_nobody(service):
-    # What they leave behind is for test_crowds.py to weigh.
-    opened = [socket.create_connection(("127.0.0.1", service.http_port)) for _ in range(MANY)]
-    try:
-        for number, connection in enumerate(opened):
-            connection.sendall(
-                (b"", b"GET /", GET + b"X-A: b", POST + b"Content-Length: 9\r\n\r\n{")[number % 4]
-            )
-        answers(service)
-    finally:
-        for connection in opened:
-            connection.close()
-    answers(service)
+    with unharmed(service):
+        opened = [socket.create_connection(("127.0.0.1", service.http_port)) for _ in range(MANY)]
+        try:
+            for number, connection in enumerate(opened):
+                connection.sendall(
+                    (b"", b"GET /", GET + b"X-A: b", POST + b"Content-Length: 9\r\n\r\n{")[number % 4]
+                )
+            answers(service)
+        finally:
+            for connection in opened:
+                connection.close()
 
 
 def test_clients_that_do_not_read_hold_up_nobody(service):
