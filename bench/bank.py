@@ -23,6 +23,8 @@ OVERDRAFT = 10**15
 """On every account, so that none has to be funded; the books still come to zero."""
 HOT_ACCOUNTS = 1_000
 """The hot account among them."""
+ACCOUNTS_AND_A_PAIR = HOT_ACCOUNTS + 2
+"""With two that are cold while the hot one is hammered."""
 
 OPEN_ACCOUNTS = """
 insert into accounts (owner, currency, overdraft_limit)
@@ -60,6 +62,11 @@ class Bank:
     owner: str
     hot: Path
     uniform: Path
+
+    def cold_pair(self) -> Plan:
+        """Between the last two accounts."""
+        plan = Plan.read(self.uniform)
+        return replace(plan, accounts=plan.accounts[-2:], hot=True)
 
     async def audit(self) -> int:
         """How many transfers there are; raises DrillFailed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
-from cli.drill.installation import ROOT
+from cli.drill.installation import ROOT, free_ports
 
 START_TIMEOUT_S = 20
 
@@ -26,7 +25,7 @@ class Echo:
 @asynccontextmanager
 async def open_echo(kind: str) -> AsyncIterator[Echo]:
     """`http`, `grpc` or `purerpc`, for the block."""
-    port = _free_port()
+    port, _ = free_ports()
     command = [sys.executable, "-m", f"bench.echo_{kind}", "--port", str(port)]
     process = await trio.lowlevel.open_process(command, cwd=ROOT)
     try:
@@ -46,10 +45,3 @@ async def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

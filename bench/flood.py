@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import re
 import select
@@ -21,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from cli.hammer.plan import Plan
+from cli.hammer.tally import nearest_rank
 
 RECEIVE_BYTES = 64 * 1024
 PREPARED = 1_000
@@ -162,7 +162,7 @@ def _summary(flood: Flood, seconds: float) -> dict[str, Any]:
 
 
 def _p99(values: list[float]) -> float | None:
-    return sorted(values)[math.ceil(0.99 * len(values)) - 1] if values else None
+    return nearest_rank(sorted(values), 0.99) if values else None
 
 
 def main() -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import trio
 
-from bench.bank import Bank, open_bank
+from bench.bank import ACCOUNTS_AND_A_PAIR, Bank, open_bank
 from bench.figures import Figure
 from bench.run import CONNECTIONS, Load, Run, Side
-from cli.hammer.plan import Plan
 
 COLD_RATE = 100.0
 """Transfers a second between the two accounts that nobody hammers."""
@@ -51,10 +50,9 @@ FIGURES = {
 
 async def measure(run: Run) -> None:
     """The maximum is the rate of 64 senders who wait for their answers, measured just before."""
-    async with open_bank(run.installation, accounts=1_002) as bank:
-        plan = Plan.read(bank.uniform)
+    async with open_bank(run.installation, accounts=ACCOUNTS_AND_A_PAIR) as bank:
         cold = run.installation.folder / "cold.json"
-        replace(plan, accounts=plan.accounts[-2:], hot=True).write(cold)
+        bank.cold_pair().write(cold)
         sides: dict[str, Side] = {}
         ways = [_Way(run, bank, protocol, cold) for protocol in FIGURES]
         for way in ways:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
-from bench.bank import Bank, open_bank
+from bench.bank import ACCOUNTS_AND_A_PAIR, Bank, open_bank
 from bench.figures import Figure
 from bench.processes import resident_mib
 from bench.run import Run, output
@@ -45,7 +45,7 @@ async def measure(run: Run) -> None:
     """The maximum just before, then the overload, with a client beside it who sends now and then."""
 
     async def overload() -> Mapping[Figure, float]:
-        async with open_bank(run.installation, accounts=1_002) as bank:
+        async with open_bank(run.installation, accounts=ACCOUNTS_AND_A_PAIR) as bank:
             return await _overload(run, bank)
 
     await run.alternate({"overload": overload}, min(ROUNDS, run.rounds))
@@ -56,12 +56,10 @@ async def measure(run: Run) -> None:
 async def _overload(run: Run, bank: Bank) -> Mapping[Figure, float]:
     service = bank.service
     capacity = (await run.hammer(bank.hot, "http", service.http_port, service.pid)).rate
-    plan = Plan.read(bank.uniform)
-    cold = replace(plan, accounts=plan.accounts[-2:], hot=True)
     probes: list[Probe] = []
     resident: list[float] = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_probe, cold, service.http_port, probes)
+        nursery.start_soon(_probe, bank.cold_pair(), service.http_port, probes)
         await trio.sleep(QUIET_S)
         quiet_s = max(each.took_s for each in probes)
         nursery.start_soon(_watch_memory, service.pid, resident)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import NamedTuple
 
-from transport.asgi import Send
+from transport.asgi import Headers, Send
 
+CLIENT_GONE = 499
+"""As nginx has it: nobody waited for the answer."""
 JSON = (b"content-type", b"application/json")
-Headers = list[tuple[bytes, bytes]]
 
 
 class Answer(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import trio
 
 from cli.drill.judge import Verdict
@@ -11,12 +13,29 @@ APART_MIN_S, APART_MAX_S = 3.0, 8.0
 KILLS_MAX = 20
 
 
+async def moments(stage: Stage) -> AsyncIterator[None]:
+    """Of a drill that kills: every 3 to 8 seconds, at most 20 times."""
+    until = trio.current_time() + stage.seconds
+    for _ in range(KILLS_MAX):
+        if trio.current_time() >= until:
+            return
+        await trio.sleep(stage.rng.uniform(APART_MIN_S, APART_MAX_S))
+        yield
+
+
+def cut_off(stage: Stage, kills: int) -> Verdict:
+    """That there was something to see."""
+    lost = stage.load.history.unanswered
+    return Verdict(
+        "clients were cut off, and asked again", lost > 0, f"{kills} kills, {lost} attempts without an answer"
+    )
+
+
 async def kill(stage: Stage) -> list[Verdict]:
-    """Every 3 to 8 seconds, at most 20 times; clients ask again by key."""
-    kills, until = 0, trio.current_time() + stage.seconds
+    """At those moments; clients ask again by key."""
+    kills = 0
     async with stage.under_load():
-        while kills < KILLS_MAX and trio.current_time() < until:
-            await trio.sleep(stage.rng.uniform(APART_MIN_S, APART_MAX_S))
+        async for _ in moments(stage):
             service = stage.rng.choice(stage.services)
             stage.probe.mark("SIGKILL")
             await service.kill()
@@ -24,12 +43,4 @@ async def kill(stage: Stage) -> list[Verdict]:
             await service.start()
             await service.wait_ready()
             stage.probe.mark("started again")
-    lost = stage.load.history.unanswered
-    return [
-        Verdict(
-            "clients were cut off, and asked again",
-            lost > 0,
-            f"{kills} kills, {lost} attempts without an answer",
-        ),
-        *await stage.judged(),
-    ]
+    return [cut_off(stage, kills), *await stage.judged()]

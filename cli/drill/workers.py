@@ -10,7 +10,7 @@ import trio
 
 from cli.drill.installation import Service
 from cli.drill.judge import Verdict
-from cli.drill.kill import APART_MAX_S, APART_MIN_S, KILLS_MAX
+from cli.drill.kill import cut_off, moments
 from cli.drill.stage import Stage
 from cli.hammer.http_client import HttpClient, HttpFailed
 
@@ -21,12 +21,13 @@ _NUMBER = re.compile(r'^transactions_worker_(pid|ready)\{child="([^"]*)",.*\} ([
 
 
 async def workers(stage: Stage) -> list[Verdict]:
-    """Every 3 to 8 seconds, at most 20 times; nobody starts anything again but the service itself."""
-    kills, replaced, unready, until = 0, 0, 0, trio.current_time() + stage.seconds
+    """At the kill drill's moments; nobody starts anything again but the service itself."""
+    kills, replaced, unready = 0, 0, 0
     there = await _all_ready(stage.service)
     async with stage.under_load():
-        while there and kills < KILLS_MAX and trio.current_time() < until:
-            await trio.sleep(stage.rng.uniform(APART_MIN_S, APART_MAX_S))
+        async for _ in moments(stage):
+            if not there:
+                break
             victim = stage.rng.choice(there)
             stage.probe.mark("SIGKILL")
             os.kill(victim, signal.SIGKILL)
@@ -38,13 +39,8 @@ async def workers(stage: Stage) -> list[Verdict]:
             stage.probe.mark("started again")
     stage.service.signal(signal.SIGTERM)
     status = await stage.ended()
-    lost = stage.load.history.unanswered
     return [
-        Verdict(
-            "clients were cut off, and asked again",
-            lost > 0,
-            f"{kills} kills, {lost} attempts without an answer",
-        ),
+        cut_off(stage, kills),
         Verdict("the other worker served on", unready == 0, f"not ready after {unready} kills"),
         Verdict("every worker was replaced", replaced == kills, f"{replaced} of {kills}"),
         Verdict("exit status 0 within SHUTDOWN_GRACE", status == 0, f"exit status {status}"),

@@ -55,4 +55,9 @@ class Tally:
         ordered = sorted(self.latencies_us)
         if not ordered:
             return [0.0] * len(shares)
-        return [ordered[max(0, math.ceil(share * len(ordered)) - 1)] / 1000 for share in shares]
+        return [nearest_rank(ordered, share) / 1000 for share in shares]
+
+
+def nearest_rank(ordered: Sequence[float], share: float) -> float:
+    """The least of these, from the least to the greatest, that so many of them do not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -9,15 +9,13 @@ from http import HTTPStatus
 
 from domain.errors import Code, ServiceError
 from transport import errors
-from transport.answer import JSON, Answer
+from transport.answer import CLIENT_GONE, JSON, Answer
 from transport.gateway import messages
 from transport.grpc.status import Headers, described
 
-CLIENT_CLOSED_REQUEST = 499
-
 _STATUSES = {
     errors.OK: HTTPStatus.OK,
-    errors.CANCELLED: CLIENT_CLOSED_REQUEST,
+    errors.CANCELLED: CLIENT_GONE,
     errors.UNKNOWN: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
     errors.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,

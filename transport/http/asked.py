@@ -10,13 +10,12 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 from application.service import Service
 from domain.policy import Principal
 from domain.users import Client
+from transport.answer import CLIENT_GONE
 from transport.asgi import Receive, Scope
 from transport.clients import client_of
 from transport.http.inbox import DISCONNECT
 from transport.http.limits import HttpLimits
 
-CLIENT_GONE = 499
-"""What is counted where nobody waited for the answer."""
 Read = Callable[[], Awaitable[bytes]]
 
 

@@ -24,11 +24,11 @@ from application.service import Service
 from domain.errors import DeadlineExceeded, ServiceError
 from domain.policy import PUBLIC, Operation
 from domain.validation import RESERVED_USERNAMES
-from transport.answer import JSON, Answer, send_whole
+from transport.answer import CLIENT_GONE, JSON, Answer, send_whole
 from transport.asgi import App, Receive, Scope, Send
 from transport.errors import http_status
 from transport.http import schemas
-from transport.http.asked import CLIENT_GONE, Asked, ClientGone, Read, sent, whole_body
+from transport.http.asked import Asked, ClientGone, Read, sent, whole_body
 from transport.http.limits import HttpLimits
 from transport.http.problems import failed
 from transport.metrics import Metrics

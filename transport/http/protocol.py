@@ -15,7 +15,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from transport.asgi import App
+from transport.asgi import App, Headers
 from transport.http.heads import StrictConnection, path_of
 from transport.http.hygiene import own_first
 from transport.http.limits import HttpLimits
@@ -74,9 +74,12 @@ class Http1(H11Protocol):
 
     # An answer, as a stream gives it
 
-    async def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    async def head(self, status: int, headers: Headers) -> None:
         """Begin it."""
-        headers = [*headers, *self.config.response_headers("h11")]
+        headers = own_first([*headers, *self.config.response_headers("h11")])
+        # Where the rest of the request is not waited for, nothing can follow it here.
+        if self.connection.their_state is h11.SEND_BODY or self._draining():
+            headers.append((b"connection", b"close"))
         await self._send_h11_event(h11.Response(status_code=status, headers=headers))
 
     async def body(self, data: bytes) -> None:
@@ -106,8 +109,6 @@ class Http1(H11Protocol):
         await self._send_h11_event(h11.EndOfMessage())
 
     async def _send_h11_event(self, event: Any) -> None:
-        if isinstance(event, h11.Response):
-            event = self._completed(event)
         try:
             data = self.connection.send(event) or b""
         except h11.LocalProtocolError:
@@ -123,15 +124,6 @@ class Http1(H11Protocol):
         data, self._head = self._head + data, b""
         if data:
             await self.send(RawData(data))
-
-    def _completed(self, response: h11.Response) -> h11.Response:
-        headers = own_first(response.headers.raw_items())
-        # Where the rest of the request is not waited for, nothing can follow it here.
-        if self.connection.their_state is h11.SEND_BODY or self._draining():
-            headers.append((b"connection", b"close"))
-        if len(headers) == len(response.headers):
-            return response
-        return h11.Response(status_code=response.status_code, headers=headers)
 
 
 def _has_length(response: h11.Response) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import socket
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -69,9 +68,6 @@ class _Config(Config):
 
     def __init__(self, public_url: str) -> None:
         super().__init__()
-        self.accesslog = None
-        self.errorlog = logging.getLogger("hypercorn")
-        self.keep_alive_max_requests = math.inf  # type: ignore[assignment]
         self._always = security_headers(public_url)
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:

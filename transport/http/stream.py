@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import trio
 from hypercorn.protocol.events import Body, EndBody, Event, StreamClosed
 
-from transport.asgi import App, Message, Scope
+from transport.asgi import App, Headers, Message, Scope
 from transport.http.inbox import DISCONNECT, Inbox
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ INTERNAL_ERROR: Message = {
 class Line(Protocol):
     """Where an answer goes."""
 
-    async def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    async def head(self, status: int, headers: Headers) -> None:
         """Begin it."""
 
     async def body(self, data: bytes) -> None:
@@ -96,9 +96,7 @@ class HttpStream:
             await self._line.end()
 
 
-def scope_of(
-    method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]], peers: dict[str, Any]
-) -> Scope:
+def scope_of(method: bytes, target: bytes, version: bytes, headers: Headers, peers: dict[str, Any]) -> Scope:
     """What an app is told of a request; `peers` are the connection's ends."""
     path, _, query = target.partition(b"?")
     return {
