@@ -11,13 +11,19 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import trio
+
+log = logging.getLogger(__name__)
+
+AcceptedStream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,19 @@ class Connection(Protocol):
 
     def end(self) -> None:
         """End it at once."""
+
+
+class Served(Connection, Protocol):
+    """One that is served by `run`, and says to `holds` how many bytes it holds."""
+
+    peer: str
+    holds: Callable[[int], None]
+
+    async def run(self) -> None:
+        """Until either side ends it."""
+
+
+Kind = TypeVar("Kind", bound=Served)
 
 
 class Place:
@@ -80,6 +99,22 @@ class Admission:
                 rounds -= 1
                 give_back_memory()
             self._ended = 0
+
+    async def serve(self, connection: Kind, stream: AcceptedStream, among: set[Kind]) -> None:
+        """Serve somebody new, one of `among` meanwhile; where there is no place for it, hang up."""
+        place = self.enter(connection, connection.peer)
+        if place is None:
+            await trio.aclose_forcefully(stream)
+            return
+        connection.holds = partial(self.hold, place)
+        among.add(connection)
+        try:
+            await connection.run()
+        except Exception:  # a defect on one connection must not end the others
+            log.exception("%s failed", type(connection).__name__)
+        finally:
+            among.discard(connection)
+            self.leave(place)
 
     def enter(self, connection: Connection, address: str) -> Place | None:
         """A place for somebody new, if need be another's; None while too many of those are on their way out."""
@@ -123,6 +158,15 @@ class Admission:
         self._places.discard(place)
         self._held -= place.held
         place.held = 0
+
+
+def peer_of(stream: AcceptedStream) -> str:
+    """The address of who has connected; empty where it was gone before it was asked."""
+    connected = stream.socket if isinstance(stream, trio.SocketStream) else stream.transport_stream.socket
+    try:
+        return str(connected.getpeername()[0])
+    except (OSError, IndexError):
+        return ""
 
 
 def network_of(address: str) -> str:

@@ -18,6 +18,7 @@ import trio
 
 from domain.errors import DeadlineExceeded
 from transport import errors
+from transport.admission import AcceptedStream, peer_of
 from transport.grpc.answers import Answers
 from transport.grpc.framing import PREFIX
 from transport.grpc.http2 import Http2
@@ -44,15 +45,14 @@ class GrpcConnection:
 
     def __init__(
         self,
-        stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
-        peer: str,
+        stream: AcceptedStream,
         methods: Mapping[bytes, Method],
         pipeline: Pipeline,
         limits: GrpcLimits,
         counted: Callable[[int], None],
     ) -> None:
         self._stream = stream
-        self._peer = peer
+        self.peer = peer_of(stream)
         self._methods = methods
         self._pipeline = pipeline
         self._limits = limits
@@ -201,7 +201,7 @@ class GrpcConnection:
             problem = RpcFailed(errors.RESOURCE_EXHAUSTED, f"metadata may have {most} bytes at most")
             self._h2.refuse(stream_id, HEADERS + trailers_of(problem))
         else:
-            self._begin_call(Stream(stream_id, headers, method, self._peer, self._limits.message_max_bytes))
+            self._begin_call(Stream(stream_id, headers, method, self.peer, self._limits.message_max_bytes))
 
     def _begin_call(self, call: Stream) -> None:
         if not self._calls:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import trio
 
-from transport.admission import Admission
+from transport.admission import AcceptedStream, Admission
 from transport.grpc.connection import GrpcConnection
 from transport.grpc.limits import GrpcLimits
 from transport.grpc.methods import Method
 from transport.grpc.pipeline import Pipeline
 from transport.listeners import open_listeners
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +80,9 @@ class GrpcServer:
         """A snapshot."""
         return GrpcStatistics(len(self._connections), self._calls, self._received)
 
-    async def _handle(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
-        peer = _peer_name(stream)
-        connection = GrpcConnection(stream, peer, self._methods, self._pipeline, self._limits, self._count)
-        place = self._admission.enter(connection, peer)
-        if place is None:
-            await trio.aclose_forcefully(stream)
-            return
-        connection.holds = partial(self._admission.hold, place)
-        self._connections.add(connection)
-        try:
-            await connection.run()
-        except Exception:  # a defect on one connection must not end the others
-            log.exception("a gRPC connection failed")
-        finally:
-            self._connections.discard(connection)
-            self._admission.leave(place)
+    async def _handle(self, stream: AcceptedStream) -> None:
+        connection = GrpcConnection(stream, self._methods, self._pipeline, self._limits, self._count)
+        await self._admission.serve(connection, stream, self._connections)
 
     def _count(self, change: int) -> None:
         self._calls += change
@@ -109,11 +92,3 @@ class GrpcServer:
 
 async def _serve(handler: Any, listeners: list[Any], nursery: trio.Nursery) -> None:
     await trio.serve_listeners(handler, listeners, handler_nursery=nursery)
-
-
-def _peer_name(stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> str:
-    connected = stream.socket if isinstance(stream, trio.SocketStream) else stream.transport_stream.socket
-    try:
-        return str(connected.getpeername()[0])
-    except (OSError, IndexError):
-        return ""

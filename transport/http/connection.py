@@ -20,6 +20,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.utils import parse_socket_addr
 
+from transport.admission import peer_of
 from transport.asgi import App
 from transport.http.limits import HttpLimits
 from transport.http.protocol import Http1
@@ -54,7 +55,7 @@ class HttpConnection:
         self._over = False
         self._received = 0
         self.holds: Callable[[int], None] = lambda _: None
-        self.peer = _peer_name(stream)
+        self.peer = peer_of(stream)
         self.is_idle = True
         self.active_at = trio.current_time()
 
@@ -173,10 +174,3 @@ class HttpConnection:
         self._reading.deadline = trio.current_time() + self._limits.linger_s
         with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._stream.send_eof()
-
-
-def _peer_name(stream: trio.SocketStream) -> str:
-    try:
-        return str(stream.socket.getpeername()[0])
-    except (OSError, IndexError):
-        return ""

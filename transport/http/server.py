@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from time import time
 from wsgiref.handlers import format_date_time
 
@@ -29,8 +27,6 @@ from transport.http.listening import serve_until
 from transport.http.problems import failed
 from transport.listeners import open_listeners
 from transport.metrics import Metrics
-
-log = logging.getLogger(__name__)
 
 
 def create_app(
@@ -136,18 +132,6 @@ class HttpServer:
         connection = HttpConnection(
             stream, self._app, self._config, self._context, self._limits, lambda: self._draining
         )
-        place = self._admission.enter(connection, connection.peer)
-        if place is None:
-            await trio.aclose_forcefully(stream)
-            return
-        connection.holds = partial(self._admission.hold, place)
-        self._connections.add(connection)
         if self._stop.is_set():
             connection.end_when_idle()
-        try:
-            await connection.run()
-        except Exception:  # a defect on one connection must not end the others
-            log.exception("an HTTP connection failed")
-        finally:
-            self._connections.discard(connection)
-            self._admission.leave(place)
+        await self._admission.serve(connection, stream, self._connections)
