@@ -16,7 +16,7 @@ server: $(INSTALLED) ## run the service; starts its own PostgreSQL and Redis whe
 	@exec $(BIN)/transactions serve --embedded
 
 test: $(TOOLS) ## the whole test suite, against servers of its own
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(TOOLS) ## style, types, import rules, generated code and documents, breaking changes, known vulnerabilities
 	@$(BIN)/ruff check .
