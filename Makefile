@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 TOOLS := $(VENV)/installed-tools
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--override overrides.txt --no-annotate --no-header -q
+JUDGES := $(VENV)/infra/installed
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q
+LOCK := $(COMPILE) pyproject.toml --override overrides.txt
 
-.PHONY: help server test lint format postgres redis createdb dropdb migrateup migratedown proto release docs bench lock clean
+.PHONY: help server test lint infra format postgres redis createdb dropdb migrateup migratedown proto release docs bench lock clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +30,9 @@ lint: $(TOOLS) ## style, types, import rules, generated code and documents, brea
 	@$(BIN)/python -m infra.released
 	@$(BIN)/python -m infra.docs --check
 	@$(BIN)/python -m infra.vulnerabilities
+
+infra: $(TOOLS) $(JUDGES) ## judge what deploys the service: image, compose, Kubernetes, AWS, workflows
+	@$(BIN)/python -m infra.checks
 
 format: $(TOOLS) ## put the code into the one format
 	@$(BIN)/buf format proto --write
@@ -68,6 +72,7 @@ bench: $(TOOLS) ## measure beside the peer; writes docs/benchmarks.md (QUICK=1: 
 lock: $(TOOLS) ## resolve the dependencies anew into the lock files
 	@$(BIN)/$(LOCK) --extra embedded --extra build --upgrade -o requirements.lock
 	@$(BIN)/$(LOCK) --all-extras -c requirements.lock --upgrade -o requirements-dev.lock
+	@$(BIN)/$(COMPILE) infra/checks/requirements.in --upgrade -o infra/checks/requirements.lock
 
 clean: ## remove the environment and caches; var/ with its data stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -86,4 +91,11 @@ $(INSTALLED): requirements.lock pyproject.toml
 $(TOOLS): $(INSTALLED) requirements-dev.lock
 	@echo "installing the tools ..."
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# The tools that judge deployments get an environment of their own: one of them pins what others need newer.
+$(JUDGES): $(INSTALLED) infra/checks/requirements.lock
+	@echo "installing the judges of deployments ..."
+	@$(PYTHON) -m venv $(VENV)/infra
+	@$(VENV)/infra/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r infra/checks/requirements.lock
 	@touch $@
