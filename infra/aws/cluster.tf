@@ -7,7 +7,8 @@ resource "aws_eks_cluster" "main" {
   version  = var.kubernetes_version
   role_arn = aws_iam_role.cluster.arn
 
-  enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
+  bootstrap_self_managed_addons = false # they are below
+  enabled_cluster_log_types     = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
   access_config {
     authentication_mode                         = "API"
@@ -82,7 +83,7 @@ resource "aws_eks_access_policy_association" "admin" {
 resource "aws_eks_access_entry" "deploy" {
   cluster_name  = aws_eks_cluster.main.name
   principal_arn = aws_iam_role.deploy.arn
-  # Custom resources and network policies are in no policy of AWS'; the overlay's role names what may be changed.
+  # Custom resources are in no policy of AWS': the overlay grants them to this group, in the namespace.
   kubernetes_groups = ["${var.name}-deploy"]
 }
 
@@ -107,8 +108,14 @@ resource "aws_eks_addon" "network" {
   })
 }
 
+# A node is ready only with this: its pods find the cluster's API by it.
+resource "aws_eks_addon" "proxy" {
+  cluster_name = aws_eks_cluster.main.name
+  addon_name   = "kube-proxy"
+}
+
 resource "aws_eks_addon" "main" {
-  for_each     = toset(["coredns", "kube-proxy", "metrics-server"])
+  for_each     = toset(["coredns", "metrics-server"])
   cluster_name = aws_eks_cluster.main.name
   addon_name   = each.key
   depends_on   = [aws_eks_node_group.main]
@@ -185,7 +192,7 @@ resource "aws_eks_node_group" "main" {
     ignore_changes        = [scaling_config[0].desired_size] # an autoscaler's, where there is one
   }
 
-  depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.network]
+  depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.network, aws_eks_addon.proxy]
 }
 
 resource "aws_iam_role" "node" {

@@ -12,26 +12,37 @@ Redis accepts two passwords while they change (ROTATE); the former is refused (S
 https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/auth.html
 """
 
+from __future__ import annotations
+
 import json
 import os
 import secrets
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"
 POLL_S = 10
 POLLS_MAX = 40
+Value = dict[str, str]
 
 
-def handler(event, _context):
+def handler(event: Mapping[str, str], _context: object) -> str:
     """Entry: `Step` and `SecretId`, and for all steps but `first` the pending version's `ClientRequestToken`."""
-    import boto3  # of the function's own runtime; nowhere else needed
+    import boto3  # type: ignore[import-not-found] # of the function's own runtime; nowhere else needed
 
     return rotate(event, boto3.client("secretsmanager"), boto3.client("elasticache"), os.environ)
 
 
-def rotate(event, manager, cache, environ, sleep=time.sleep):
+def rotate(
+    event: Mapping[str, str],
+    manager: Any,
+    cache: Any,
+    environ: Mapping[str, str],
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
     """One step, with the clients it needs."""
-    step, secret, version = event["Step"], event["SecretId"], event.get("ClientRequestToken")
+    step, secret, version = event["Step"], event["SecretId"], event.get("ClientRequestToken") or ""
     redis = Redis(cache, environ["REDIS_GROUP"], sleep) if secret == environ["REDIS_SECRET"] else None
     if redis is None and secret != environ["TOKEN_SECRET"]:
         raise ValueError("not a secret of ours")
@@ -40,14 +51,14 @@ def rotate(event, manager, cache, environ, sleep=time.sleep):
     if step == "createSecret":
         _create(manager, secret, version, redis)
     elif step == "setSecret" and redis is not None:
-        redis.forget_all_but(_value(manager, secret, CURRENT)["auth_token"])
-        redis.accept(_value(manager, secret, PENDING)["auth_token"])
+        redis.forget_all_but(_known(manager, secret, CURRENT)["auth_token"])
+        redis.accept(_known(manager, secret, PENDING, version)["auth_token"])
     elif step == "finishSecret":
         _finish(manager, secret, version)
     return step
 
 
-def _first(manager, secret, redis):
+def _first(manager: Any, secret: str, redis: Redis | None) -> str:
     if _value(manager, secret, CURRENT) is not None:
         return "there is one"
     if redis is None:
@@ -55,23 +66,21 @@ def _first(manager, secret, redis):
     else:
         value = {"auth_token": secrets.token_hex(32)}
         redis.accept(value["auth_token"])
+        redis.forget_all_but(value["auth_token"])
     manager.put_secret_value(SecretId=secret, SecretString=json.dumps(value))
     return "made"
 
 
-def _create(manager, secret, version, redis):
+def _create(manager: Any, secret: str, version: str, redis: Redis | None) -> None:
     if _value(manager, secret, PENDING, version) is not None:
         return
-    if redis is None:
-        value = moved_up(_value(manager, secret, CURRENT))
-    else:
-        value = {"auth_token": secrets.token_hex(32)}
+    value = {"auth_token": secrets.token_hex(32)} if redis else moved_up(_known(manager, secret, CURRENT))
     manager.put_secret_value(
         SecretId=secret, ClientRequestToken=version, SecretString=json.dumps(value), VersionStages=[PENDING]
     )
 
 
-def moved_up(value):
+def moved_up(value: Value | None) -> Value:
     """The keys after a rotation: TOKEN_RETIRED_KEYS is the one to come, then the former."""
     if value is None:
         keys = [secrets.token_hex(32), secrets.token_hex(32)]
@@ -81,7 +90,7 @@ def moved_up(value):
     return {"TOKEN_SYMMETRIC_KEY": keys[0], "TOKEN_RETIRED_KEYS": ",".join(keys[1:])}
 
 
-def _finish(manager, secret, version):
+def _finish(manager: Any, secret: str, version: str) -> None:
     stages = manager.describe_secret(SecretId=secret)["VersionIdsToStages"]
     current = next(known for known, labels in stages.items() if CURRENT in labels)
     if current != version:
@@ -90,30 +99,38 @@ def _finish(manager, secret, version):
         )
 
 
-def _value(manager, secret, stage, version=None):
+def _value(manager: Any, secret: str, stage: str, version: str = "") -> Value | None:
     chosen = {"VersionId": version} if version else {}
     try:
         text = manager.get_secret_value(SecretId=secret, VersionStage=stage, **chosen)["SecretString"]
     except manager.exceptions.ResourceNotFoundException:
         return None
-    return json.loads(text)
+    value: Value = json.loads(text)
+    return value
+
+
+def _known(manager: Any, secret: str, stage: str, version: str = "") -> Value:
+    value = _value(manager, secret, stage, version)
+    if value is None:
+        raise LookupError(f"the secret has no version that is {stage}")
+    return value
 
 
 class Redis:
     """The server's passwords: one, or while they change the newest two."""
 
-    def __init__(self, cache, group, sleep):
+    def __init__(self, cache: Any, group: str, sleep: Callable[[float], None]) -> None:
         self._cache, self._group, self._sleep = cache, group, sleep
 
-    def accept(self, password):
+    def accept(self, password: str) -> None:
         """Beside the newest one so far."""
         self._change(password, "ROTATE")
 
-    def forget_all_but(self, password):
+    def forget_all_but(self, password: str) -> None:
         """The newest one stays."""
         self._change(password, "SET")
 
-    def _change(self, password, strategy):
+    def _change(self, password: str, strategy: str) -> None:
         self._wait()
         self._cache.modify_replication_group(
             ReplicationGroupId=self._group,
@@ -123,7 +140,7 @@ class Redis:
         )
         self._wait()
 
-    def _wait(self):
+    def _wait(self) -> None:
         for _ in range(POLLS_MAX):
             groups = self._cache.describe_replication_groups(ReplicationGroupId=self._group)
             if groups["ReplicationGroups"][0]["Status"] == "available":
