@@ -117,6 +117,10 @@ run "database" {
     condition     = output.database_secret_name == "rds!db-1234"
     error_message = "the name in the secret's ARN"
   }
+  assert {
+    condition     = strcontains(output.variables, "DATABASE_SECRET_NAME=rds!db-1234\n") && strcontains(output.variables, "VPC_CIDR=10.20.0.0/16\n") && length(regexall("=", output.variables)) == 12
+    error_message = "what the Kubernetes overlay is told"
+  }
 }
 
 run "cache" {
@@ -140,7 +144,7 @@ run "secrets" {
     error_message = "a secret is not rotated"
   }
   assert {
-    condition     = strcontains(jsondecode(aws_cloudformation_stack.rotation.template_body).Resources.Function.Properties.Code.ZipFile, "def handler(event, _context)")
+    condition     = jsondecode(aws_cloudformation_stack.rotation.template_body).Resources.Function.Properties.Code.ZipFile == file("rotation.py")
     error_message = "the function is not rotation.py"
   }
   assert {
