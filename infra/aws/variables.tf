@@ -107,9 +107,9 @@ variable "nat_per_zone" {
 }
 
 variable "kubernetes_version" {
-  description = "Version of the cluster"
+  description = "Version of the cluster; each has 14 months of standard support"
   type        = string
-  default     = "1.33"
+  default     = "1.35"
 }
 
 variable "cluster_public_cidrs" {
@@ -211,7 +211,7 @@ variable "rotation_days" {
 variable "budget_usd" {
   description = "US dollars a month; the alarm goes off at 80 % spent and at 100 % forecast"
   type        = number
-  default     = 300
+  default     = 350
 }
 
 variable "log_days" {

@@ -197,8 +197,8 @@ run "names" {
 
 run "budget" {
   assert {
-    condition     = aws_budgets_budget.month.limit_amount == "300" && aws_budgets_budget.month.time_unit == "MONTHLY"
-    error_message = "300 dollars a month"
+    condition     = aws_budgets_budget.month.limit_amount == "350" && aws_budgets_budget.month.time_unit == "MONTHLY"
+    error_message = "350 dollars a month"
   }
   assert {
     condition     = alltrue([for notification in aws_budgets_budget.month.notification : notification.subscriber_email_addresses == toset(["operations@example.com"])])
