@@ -11,7 +11,10 @@ variables {
   cluster_admin_arns = ["arn:aws:iam::123456789012:role/Administrator"]
 }
 
-run "network" {
+# One run: each would plan and apply all of it again.
+run "defaults" {
+  # network
+
   assert {
     condition     = length(aws_subnet.public) == 3 && length(aws_subnet.private) == 3 && length(aws_subnet.data) == 3
     error_message = "three zones, three subnets in each"
@@ -40,9 +43,9 @@ run "network" {
     condition     = aws_flow_log.main.traffic_type == "ALL"
     error_message = "flow logs do not tell all"
   }
-}
 
-run "cluster" {
+  # cluster
+
   assert {
     condition     = aws_eks_cluster.main.vpc_config[0].endpoint_private_access && !aws_eks_cluster.main.vpc_config[0].endpoint_public_access
     error_message = "the cluster's API answers to the world"
@@ -71,9 +74,9 @@ run "cluster" {
     condition     = jsondecode(aws_eks_addon.network.configuration_values).enableNetworkPolicy == "true"
     error_message = "network policies are not enforced"
   }
-}
 
-run "registry" {
+  # registry
+
   assert {
     condition     = aws_ecr_repository.main.image_tag_mutability == "IMMUTABLE" && aws_ecr_repository.main.image_scanning_configuration[0].scan_on_push
     error_message = "tags that can be moved, or images that nobody scans"
@@ -82,9 +85,9 @@ run "registry" {
     condition     = length(jsondecode(aws_ecr_lifecycle_policy.main.policy).rules) == 2
     error_message = "images are kept for ever"
   }
-}
 
-run "database" {
+  # database
+
   assert {
     condition     = one([for parameter in aws_db_parameter_group.main.parameter : parameter.value if parameter.name == "rds.force_ssl"]) == "1"
     error_message = "connections without TLS are let in"
@@ -121,9 +124,9 @@ run "database" {
     condition     = strcontains(output.variables, "DATABASE_SECRET_NAME=rds!db-1234\n") && strcontains(output.variables, "VPC_CIDR=10.20.0.0/16\n") && length(regexall("=", output.variables)) == 12
     error_message = "what the Kubernetes overlay is told"
   }
-}
 
-run "cache" {
+  # cache
+
   assert {
     condition     = aws_elasticache_replication_group.main.transit_encryption_enabled && aws_elasticache_replication_group.main.transit_encryption_mode == "required"
     error_message = "connections without TLS are let in"
@@ -136,9 +139,9 @@ run "cache" {
     condition     = aws_elasticache_replication_group.main.automatic_failover_enabled && aws_elasticache_replication_group.main.num_cache_clusters == 2
     error_message = "nobody takes over"
   }
-}
 
-run "secrets" {
+  # secrets
+
   assert {
     condition     = toset(keys(aws_secretsmanager_secret_rotation.rotated)) == toset(keys(aws_secretsmanager_secret.rotated)) && alltrue([for rotation in aws_secretsmanager_secret_rotation.rotated : rotation.rotation_rules[0].automatically_after_days == 30])
     error_message = "a secret is not rotated"
@@ -155,9 +158,9 @@ run "secrets" {
     condition     = alltrue([for group in aws_cloudwatch_log_group.main : group.kms_key_id == aws_kms_key.main["logs"].arn && group.retention_in_days == 365])
     error_message = "a log group without our key, or without an end"
   }
-}
 
-run "identity" {
+  # identity
+
   assert {
     condition     = jsondecode(aws_iam_role.deploy.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == ["repo:example/transactions:environment:production"]
     error_message = "GitHub's trust is not this repository in this environment alone"
@@ -182,9 +185,9 @@ run "identity" {
     condition     = jsondecode(aws_iam_role_policy.cert_manager.policy).Statement[2].Condition["ForAllValues:StringEquals"]["route53:ChangeResourceRecordSetsRecordTypes"] == ["TXT"]
     error_message = "cert-manager may change more than challenges"
   }
-}
 
-run "names" {
+  # names
+
   assert {
     condition     = length(aws_route53_record.host) == 0
     error_message = "names before there is a load balancer"
@@ -193,9 +196,9 @@ run "names" {
     condition     = contains(aws_route53_record.caa.records, "0 issue \"letsencrypt.org\"")
     error_message = "others may issue certificates"
   }
-}
 
-run "budget" {
+  # budget
+
   assert {
     condition     = aws_budgets_budget.month.limit_amount == "350" && aws_budgets_budget.month.time_unit == "MONTHLY"
     error_message = "350 dollars a month"
