@@ -1,4 +1,7 @@
-"""${message}."""
+"""${message}.
+
+Applied while the release before this one serves: docs/migrations.md has the rules.
+"""
 
 from __future__ import annotations
 

@@ -127,11 +127,11 @@ class Installation:
         self.proxies: dict[Link, Proxy] = {}
         self._services: list[Service] = []
 
-    def service(self, name: str, **environment: str) -> Service:
-        """A service on this installation, not started yet."""
+    def service(self, name: str, code: Path | None = None, **environment: str) -> Service:
+        """A service on this installation, not started yet; `code` is another release's."""
         service = Service(
             self.folder,
-            self._code,
+            code or self._code,
             name,
             {
                 "DATABASE_URL": self._database_url(),

@@ -51,7 +51,7 @@ async def rolling(stage: Stage) -> list[Verdict]:
     services = [stage.service, await stage.joined()]
     attempts = stage.load.history.attempts
     before = len(attempts)
-    async with _behind_one_address(stage, services), stage.under_load():
+    async with behind_one_address(stage, services), stage.under_load():
         await trio.sleep(stage.seconds / 4)
         for service in services:
             stage.probe.mark("SIGTERM")
@@ -67,7 +67,8 @@ async def rolling(stage: Stage) -> list[Verdict]:
 
 
 @asynccontextmanager
-async def _behind_one_address(stage: Stage, services: Sequence[Service]) -> AsyncIterator[None]:
+async def behind_one_address(stage: Stage, services: Sequence[Service]) -> AsyncIterator[None]:
+    """The load asks whichever of them is ready, in turn, for the block."""
     balancer, addresses = Balancer(services), stage.load.addresses
     async with (
         open_proxy(balancer.open_http) as http,

@@ -76,10 +76,14 @@ class Stage:
 
     async def joined(self) -> Service:
         """One more service, which is ready, and which the load does not know."""
-        service = _service(self.installation, len(self.services) + 1)
+        service = self.one_more()
         await service.start()
         await service.wait_ready()
         return service
+
+    def one_more(self, code: Path | None = None) -> Service:
+        """A service that is not started yet; `code` is another release's."""
+        return _service(self.installation, len(self.services) + 1, code=code)
 
     async def ended(self, service: Service | None = None) -> int:
         """The exit status of a service that was told to stop; raises DrillFailed when it outlasts its grace."""
@@ -140,8 +144,8 @@ async def open_stage(
             yield Stage(installation, started, load, rng, seconds, proxies)
 
 
-def _service(installation: Installation, number: int, workers: int = 1) -> Service:
-    return installation.service(f"service-{number}", SHUTDOWN_GRACE=f"{GRACE_S:g}s", WORKERS=str(workers))
+def _service(installation: Installation, number: int, workers: int = 1, *, code: Path | None = None) -> Service:
+    return installation.service(f"service-{number}", code, SHUTDOWN_GRACE=f"{GRACE_S:g}s", WORKERS=str(workers))
 
 
 async def _open_local(port: int) -> trio.SocketStream:

@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from infra.checks import aws
 from infra.checks.tools import NotChecked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CHECKS: dict[str, Callable[[Path], list[str]]] = {}
+CHECKS: dict[str, Callable[[Path], list[str]]] = {
+    "aws": aws.check,
+}
 """In the order in which they are asked: the quick ones first."""
 
 

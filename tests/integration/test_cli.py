@@ -140,6 +140,12 @@ def test_serve_refuses_a_schema_that_is_not_the_newest(empty_database_url, redis
     assert service.run("migrate", "status").returncode == 0
 
 
+def test_serve_goes_on_with_the_schema_of_a_later_release(database, database_url, redis_url, tmp_path):
+    database.execute("update alembic_version set version_num = '9999'")
+    service = ServiceProcess(tmp_path, database_url, redis_url).start()
+    assert service.stop() == 0
+
+
 @pytest.fixture
 def served(database_url, redis_url, tmp_path):
     """Runs `transactions serve` with what keeps it from serving; gives its exit status and what it says of it."""

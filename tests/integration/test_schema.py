@@ -1,4 +1,4 @@
-"""Migrations on a database with rows, and every rule that the database itself keeps."""
+"""Every rule that the database itself keeps."""
 
 from __future__ import annotations
 
@@ -15,30 +15,6 @@ from tests.support.ledger_rows import POST, fill, second
 @pytest.fixture
 def accounts(database) -> dict[str, int]:
     return fill(database)
-
-
-def test_every_version_goes_up_down_and_up_on_a_database_with_rows(empty_database_url):
-    migrations.up(empty_database_url)
-    with psycopg.connect(empty_database_url) as connection:
-        fill(connection)
-    current, newest = migrations.status(empty_database_url)
-    assert current == newest
-    for _ in range(int(newest)):
-        migrations.down(empty_database_url)
-    assert migrations.status(empty_database_url)[0] is None
-    migrations.up(empty_database_url)
-    with psycopg.connect(empty_database_url) as connection:
-        fill(connection)
-
-
-def test_each_version_can_be_taken_back_while_earlier_tables_have_rows(empty_database_url):
-    migrations.up(empty_database_url, "0006")
-    with psycopg.connect(empty_database_url) as connection:
-        fill(connection)
-    migrations.up(empty_database_url)
-    migrations.down(empty_database_url, "0006")
-    with psycopg.connect(empty_database_url) as connection:
-        assert connection.execute("select count(*) from entries").fetchone() == (2,)
 
 
 def test_the_migrated_database_is_what_the_tables_say(database_url):
