@@ -16,7 +16,7 @@ help:
 server: $(INSTALLED) ## run the service; starts its own PostgreSQL and Redis where none is named
 	@exec $(BIN)/transactions serve --embedded
 
-test: $(TOOLS) ## the whole test suite, against servers of its own
+test: $(TOOLS) $(JUDGES) ## the whole test suite, against servers of its own
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(TOOLS) ## style, types, import rules, generated code and documents, breaking changes, known vulnerabilities
