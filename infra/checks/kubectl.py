@@ -24,7 +24,7 @@ def render(folder: Path) -> str:
     """What would be applied, as YAML. Raises Unrendered, and NotChecked where there is no kubectl."""
     done = run([kubectl(), "kustomize", folder], cwd=folder)
     if done.returncode != 0:
-        raise Unrendered(done.stderr.strip().rpartition("\n")[2] or f"kubectl ended with {done.returncode}")
+        raise Unrendered(done.stderr.strip().rpartition("err=")[2] or f"kubectl ended with {done.returncode}")
     return done.stdout
 
 

@@ -36,28 +36,31 @@ def check(root: Path) -> list[str]:
         overlays: dict[str, list[Thing]] = {}
         for overlay in OVERLAYS:
             try:
-                overlays[overlay] = _put_together(root / FOLDER / overlay, rendered, overlay.replace("/", "-"))
+                overlays[overlay] = put_together(root / FOLDER / overlay)
             except Unrendered as unrendered:
                 problems.append(f"{FOLDER / overlay}: {unrendered}")
         for overlay, things in overlays.items():
             found = [*_schemas(things, rendered), *_shapes(things, rendered)]
             found += kubernetes_rules.check(things, overlays, root)
             problems += [f"{FOLDER / overlay}: {problem}" for problem in found]
+            (rendered / f"{Path(overlay).name}.yaml").write_text(_documents(things))
         problems += _policies(rendered)
     return problems
 
 
-def _put_together(folder: Path, rendered: Path, name: str) -> list[Thing]:
-    file = rendered / f"{name}.yaml"
-    file.write_text(render(folder))
-    done = run(["python", "-c", TO_JSON, file], cwd=rendered)
+def put_together(folder: Path) -> list[Thing]:
+    """What would be applied. Raises Unrendered."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(render(folder))
+        file.flush()
+        done = run(["python", "-c", TO_JSON, file.name], cwd=folder)
     things: list[Thing] = json.loads(done.stdout)
     return things
 
 
 def _schemas(things: list[Thing], rendered: Path) -> list[str]:
     file = rendered / "built-in.json"
-    file.write_text("\n---\n".join(json.dumps(thing) for thing in things if is_built_in(thing["apiVersion"])))
+    file.write_text(_documents([thing for thing in things if is_built_in(thing["apiVersion"])]))
     problems = []
     for version in VERSIONS:
         done = run(["kubernetes-validate", "-k", version, "--strict", "--quiet", file], cwd=rendered)
@@ -65,6 +68,10 @@ def _schemas(things: list[Thing], rendered: Path) -> list[str]:
         problems += [f"Kubernetes {version}: {line}" for line in _lines(done.stdout + done.stderr, file)]
     file.unlink()
     return problems
+
+
+def _documents(things: list[Thing]) -> str:
+    return "\n---\n".join(map(json.dumps, things))  # JSON is YAML
 
 
 def _lines(said: str, file: Path) -> list[str]:
