@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from infra import rollout
+from infra.checks import kubernetes
+from infra.checks.kubernetes_rules import name_of
 from infra.rollout import Failed, Kubectl
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 OVERLAY = Path("overlays/aws")
 ALL_BUT_SERVERS = "apply -k overlays/aws --selector app.kubernetes.io/component!=server"
 SERVERS = "apply -k overlays/aws"
@@ -143,3 +146,17 @@ def test_rollout_smoke_test_that_fails_is_tried_again_and_leaves_no_role(
         rollout.smoke_test(cluster, [str(program)], "https://api.bank.example.com", "grpc.bank.example.com:443")
     assert (tmp_path / "smoke").read_text().split() == ["tried"] * rollout.SMOKE_TRIES
     assert [line.split()[6] for line in cluster.changes] == ["create", "create", "revoke", "revoke"]
+
+
+def test_rollout_what_waits_for_the_migration_is_labelled() -> None:
+    overlay = kubernetes.put_together(ROOT / kubernetes.FOLDER / "overlays" / "aws")
+    labels = {
+        name_of(thing): thing["metadata"]["labels"].get("app.kubernetes.io/component") for thing in overlay
+    }
+    waiting = {name for name, component in labels.items() if component == "server"}
+    assert waiting == {
+        f"{kind}/transactions"
+        for kind in ("deployment", "service", "horizontalpodautoscaler", "poddisruptionbudget")
+    }
+    assert labels["job/migrate"] == "migration"
+    assert rollout.OTHERS == "app.kubernetes.io/component!=server"
