@@ -30,7 +30,7 @@ SPACE = re.compile(r"\s+")
 
 def check(root: Path) -> list[str]:
     """What is wrong in `infra/kubernetes`, a line each, beginning with the folder that was put together."""
-    problems: list[str] = []
+    problems = kubernetes_rules.untold(root)
     with tempfile.TemporaryDirectory(prefix="rendered-") as name:
         rendered = Path(name)
         overlays: dict[str, list[Thing]] = {}

@@ -15,7 +15,9 @@ SETTINGS = re.compile(r'read(?:\.optional)?\(\s*"([A-Z_]+)"')
 SECONDS = re.compile(r"(\d+)s")
 GRACE = "25s"
 """The service's own, where no setting says otherwise."""
-VARIABLES = "infra/kubernetes/components/variables/variables.env"
+VARIABLES = Path("infra/kubernetes/components/variables/variables.env")
+OUTPUTS = Path("infra/aws/outputs.tf")
+TOLD = re.compile(r"^ +([A-Z_]+) += ", re.MULTILINE)
 
 
 def check(things: list[Thing], overlays: Mapping[str, list[Thing]], root: Path) -> list[str]:
@@ -201,9 +203,24 @@ def _backends(thing: Thing) -> Iterator[tuple[str, str | int]]:
             yield service["name"], service["port"].get("name", service["port"].get("number"))
 
 
-def _unfilled(things: Sequence[Thing], root: Path) -> list[str]:
+def variables(root: Path) -> list[str]:
+    """What an account and a domain fill in."""
     lines = (root / VARIABLES).read_text().splitlines()
-    names = [line.partition("=")[0] for line in lines if line and not line.startswith("#")]
+    return [line.partition("=")[0] for line in lines if line and not line.startswith("#")]
+
+
+def untold(root: Path) -> list[str]:
+    """The variables that Terraform does not write, or that it writes for nobody."""
+    if not (root / OUTPUTS).exists():
+        return []
+    told, wanted = set(TOLD.findall((root / OUTPUTS).read_text())), set(variables(root))
+    return [f"{OUTPUTS}: {name} is not in {VARIABLES}" for name in sorted(told - wanted)] + [
+        f"{VARIABLES}: Terraform does not write {name}" for name in sorted(wanted - told)
+    ]
+
+
+def _unfilled(things: Sequence[Thing], root: Path) -> list[str]:
+    names = variables(root)
     # A variable's name as the value, or as a part of it that is not a setting's name too.
     left = re.compile(rf"(?<![A-Z_])({'|'.join(names)})(?![A-Z_])")
     found = ((thing, match) for thing in things for text in _texts(thing) if (match := left.search(text)))

@@ -186,6 +186,19 @@ def test_kubernetes_settings_start_the_service() -> None:
         assert read.smtp_url
 
 
+def test_kubernetes_variables_that_terraform_does_not_write_are_named(tmp_path: Path) -> None:
+    for file, text in (
+        (kubernetes_rules.VARIABLES, "# said\nDOMAIN=a\nREGION=b\n"),
+        (kubernetes_rules.OUTPUTS, "  DOMAIN = x\n  ZONE   = y\n"),
+    ):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text)
+    assert kubernetes_rules.untold(tmp_path) == [
+        f"{kubernetes_rules.OUTPUTS}: ZONE is not in {kubernetes_rules.VARIABLES}",
+        f"{kubernetes_rules.VARIABLES}: Terraform does not write REGION",
+    ]
+
+
 def test_kubernetes_settings_that_are_read_are_known() -> None:
     assert {"SHUTDOWN_GRACE", "DATABASE_URL", "GRPC_TLS_KEY", "VAR_DIR"} <= kubernetes_rules.known_settings(
         ROOT
