@@ -67,7 +67,10 @@ SOME = (
         "deployment/redis: container 'redis' may run as root",
     ),
     Planted(
-        "overlays/dev/mail.yaml", "mailpit:v1.27", "mailpit:latest", "deployment/mail: .*mailpit:latest' has no"
+        "overlays/dev/mail.yaml",
+        "mailpit:v1.31.2",
+        "mailpit:latest",
+        "deployment/mail: .*mailpit:latest' has no",
     ),
     Planted("base/settings.env", "LOG_LEVEL=", "LOGLEVEL=", "deployment/transactions: .* no setting LOGLEVEL"),
     Planted(S, "targetPort: grpc", "targetPort: grcp", "service/transactions: .* has no port grcp"),
