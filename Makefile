@@ -8,7 +8,7 @@ JUDGES := $(VENV)/infra/installed
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q
 LOCK := $(COMPILE) pyproject.toml --override overrides.txt
 
-.PHONY: help server test lint infra format postgres redis createdb dropdb migrateup migratedown proto release docs bench lock clean
+.PHONY: help server test coverage lint infra format postgres redis createdb dropdb migrateup migratedown proto release docs bench lock clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,6 +18,13 @@ server: $(INSTALLED) ## run the service; starts its own PostgreSQL and Redis whe
 
 test: $(TOOLS) $(JUDGES) ## the whole test suite, against servers of its own
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+coverage: $(TOOLS) ## which lines the tests of parts run, in every process that they start
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r infra/coverage.lock
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest tests/unit tests/property tests/integration
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report --skip-covered
 
 lint: $(TOOLS) ## style, types, import rules, generated code and documents, breaking changes, known vulnerabilities
 	@$(BIN)/ruff check .
@@ -73,9 +80,10 @@ lock: $(TOOLS) ## resolve the dependencies anew into the lock files
 	@$(BIN)/$(LOCK) --extra embedded --extra build --upgrade -o requirements.lock
 	@$(BIN)/$(LOCK) --all-extras -c requirements.lock --upgrade -o requirements-dev.lock
 	@$(BIN)/$(COMPILE) infra/checks/requirements.in --upgrade -o infra/checks/requirements.lock
+	@$(BIN)/$(COMPILE) infra/coverage.in --upgrade -o infra/coverage.lock
 
 clean: ## remove the environment and caches; var/ with its data stays
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .coverage* $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # The stamp is the last thing made: an installation that was interrupted is done again.
 $(INSTALLED): requirements.lock pyproject.toml

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.checks import aws
+from infra.checks import aws, kubernetes, workflows
 from infra.checks.tools import NotChecked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHECKS: dict[str, Callable[[Path], list[str]]] = {
+    "workflows": workflows.check,
+    "kubernetes": kubernetes.check,
     "aws": aws.check,
 }
 """In the order in which they are asked: the quick ones first."""
