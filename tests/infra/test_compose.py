@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 
 import httpx
 import pytest
+import yaml
 
+from cli.hammer import options
+from cli.settings import load
 from infra.checks import compose, monitoring
 from tests.support.service import ROOT
 
@@ -79,6 +83,38 @@ def test_a_planted_error_is_found(error, checkout):
     plant(checkout, file, old, new)
     found = compose.check(checkout)
     assert any(problem in each for each in found), found
+
+
+def environment(name: str) -> dict[str, str]:
+    """What a service of compose's is given, with .env as it comes."""
+    told = yaml.safe_load((ROOT / compose.FILE).read_text())["services"][name]["environment"]
+    lines = [
+        line for line in (ROOT / compose.EXAMPLE).read_text().splitlines() if "=" in line and line[0] != "#"
+    ]
+    given = dict(line.split("=", 1) for line in lines)
+
+    def value(match: re.Match[str]) -> str:
+        return given.get(match[1]) or match[2] or ""
+
+    return {key: re.sub(r"\$\{([A-Z_]+)(?::[-?]([^}]*))?\}", value, str(text)) for key, text in told.items()}
+
+
+@pytest.mark.parametrize("name", ["service", "migrate", "hammer"])
+def test_the_service_takes_what_compose_gives_it(name, tmp_path):
+    settings = load(environment(name) | {"VAR_DIR": str(tmp_path)})
+    assert settings.database_url == "postgresql://transactions:only-on-this-laptop@postgres:5432/transactions"
+    assert settings.public_url == "http://127.0.0.1:8080"
+    assert settings.bootstrap_admin is None
+    assert len(settings.token_keys) == 1
+
+
+def test_the_hammer_takes_its_options(tmp_path):
+    words = yaml.safe_load((ROOT / compose.FILE).read_text())["services"]["hammer"]["command"]
+    parser = argparse.ArgumentParser()
+    options.add_arguments(parser)
+    asked = options.read(parser.parse_args(words[1:]), load(environment("hammer") | {"VAR_DIR": str(tmp_path)}))
+    assert words[0] == "hammer"
+    assert (asked.http, asked.grpc) == (("service", 8080), ("service", 9090))
 
 
 def test_every_metric_that_is_asked_for_is_told_by_the_service(service):

@@ -72,6 +72,22 @@ def compiled(path: Path) -> bool:
     return any((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"))
 
 
+def test_the_same_sources_make_the_same_wheel(image, tmp_path):
+    (made,) = image.built.glob("dist/*.whl")
+    for path in image.built.rglob("*.py"):
+        os.utime(path, (1, 2**30))
+    again = [image.tool("python"), "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(
+        again,
+        cwd=image.built,
+        env={**os.environ, "SOURCE_DATE_EPOCH": image.epoch},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / made.name).read_bytes() == made.read_bytes()
+
+
 def test_its_user_can_write_nowhere_but_in_its_state(image):
     script = "for each in $(find . -not -type l); do test -w $each && echo $each; done; id -u; id -G"
     *writable, uid, groups = run(image, [*image.unprivileged(), "sh", "-c", script]).stdout.splitlines()

@@ -42,6 +42,8 @@ class Replay:
                 if carry_out is not None:
                     carry_out(instruction)
             if stage.name:
+                self.epoch = self.environment["SOURCE_DATE_EPOCH"]
+                self.built = folder / stage.name / self._work.relative_to(self.root)
                 self.root.rename(folder / stage.name)
         self.user = (self.stage.last("USER") or Nothing).text.partition(":")[0]
         self.state = Path(self.environment["VAR_DIR"])
@@ -63,6 +65,10 @@ class Replay:
         """What the engine would run in the container."""
         _, words = self.stage.last("HEALTHCHECK").text.split("CMD ", 1)
         return [*self.unprivileged(), *dockerfile.Instruction(0, "CMD", {}, words).words]
+
+    def tool(self, name: str) -> str:
+        """A program of what stands for the base image, as the stages have left it."""
+        return str(self._base / "bin" / name)
 
     def path(self, text: str) -> str:
         """Absolute paths of the image, as they are here."""
