@@ -112,12 +112,14 @@ def hall():
         yield folder
 
 
-async def test_it_serves_in_production_is_healthy_writes_nothing_and_ends_with_0(image, hall):
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_it_serves_in_production_is_healthy_writes_nothing_and_ends_with_0(workers, image, hall):
     settings = {
         **image.environment,
         "TOKEN_SYMMETRIC_KEY": "0123456789abcdef0123456789abcdef",
         "SMTP_URL": "smtp://127.0.0.1:1",
         "RATE_LIMITS": "on",
+        "WORKERS": workers,
         "PYTHONPATH": str(hall / "hooks"),
         "WRITES": str(hall / "writes"),
     }

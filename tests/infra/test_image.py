@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -70,14 +72,19 @@ def test_a_planted_error_is_found(error, checkout, monkeypatch):
     assert any(problem in each for each in found), found
 
 
-def test_checkov_is_asked_too(checkout):
+def test_make_infra_fails_for_a_root_container(checkout):
     plant(checkout, "Dockerfile", ("USER 10001:10001\n", ""))
-    assert any("CKV_DOCKER_3" in each for each in image.check(checkout))
+    command = [sys.executable, "-m", "infra.checks", "image", "--root", str(checkout)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "runs as root" in done.stderr
+    assert "CKV_DOCKER_3" in done.stderr  # checkov is asked too
 
 
-def test_the_build_tools_and_the_embedded_servers_stay_out(checkout):
+def test_the_build_tools_and_the_embedded_servers_stay_out(checkout, monkeypatch):
     lock = checkout / "requirements-service.lock"
     lock.write_text(lock.read_text() + "hatchling==1.33.0 \\\n")
+    monkeypatch.setattr(image, "_checkov", lambda root: [])
     assert any("hatchling is not for the image" in each for each in image.check(checkout))
 
 

@@ -138,12 +138,12 @@ Nothing = dockerfile.Instruction(0, "", {}, "")
 
 
 def python_for_everybody() -> str:
-    """A Python that the image's user may run too: ours may be in somebody's home."""
+    """A Python that the image's user may run too: where we are root, ours may be in root's own home."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    found = (os.path.realpath(sys.executable), shutil.which(version, path="/usr/local/bin:/usr/bin"))
+    found = [os.path.realpath(sys.executable), shutil.which(version, path="/usr/local/bin:/usr/bin")]
     for each in found:
-        if each and all(folder.stat().st_mode & 0o001 for folder in Path(each).parents):
+        if each and (
+            os.geteuid() or all(folder.stat().st_mode & stat.S_IXOTH for folder in Path(each).parents)
+        ):
             return each
-    if os.geteuid():
-        return sys.executable
-    raise AssertionError(f"no Python that others than root may run: of {found}")
+    raise AssertionError(f"no Python that others than root may run: {found}")
