@@ -6,7 +6,7 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eea
 
 # checkov:skip=CKV_DOCKER_7:it can not see that the argument is a tag with a digest; infra/checks/image.py does
 FROM ${PYTHON_IMAGE} AS build
-# Times inside what is built, so that the same sources make the same bytes; the workflow gives the commit's.
+# The time that files in the wheel have, so that the same sources make the same one.
 ARG SOURCE_DATE_EPOCH=1767225600
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
