@@ -77,8 +77,10 @@ bench: $(TOOLS) ## measure beside the peer; writes docs/benchmarks.md (QUICK=1: 
 	@$(BIN)/python -m bench $(if $(QUICK),--quick,--write docs)
 
 lock: $(TOOLS) ## resolve the dependencies anew into the lock files
-	@$(BIN)/$(LOCK) --extra embedded --extra build --upgrade -o requirements.lock
-	@$(BIN)/$(LOCK) --all-extras -c requirements.lock --upgrade -o requirements-dev.lock
+	@$(BIN)/$(LOCK) --extra embedded --group build --upgrade -o requirements.lock
+	@$(BIN)/$(LOCK) --all-extras --group build -c requirements.lock --upgrade -o requirements-dev.lock
+	@$(BIN)/$(LOCK) -c requirements.lock --upgrade -o requirements-service.lock
+	@$(BIN)/$(COMPILE) --group build -c requirements.lock --upgrade -o requirements-build.lock
 	@$(BIN)/$(COMPILE) infra/checks/requirements.in --upgrade -o infra/checks/requirements.lock
 	@$(BIN)/$(COMPILE) infra/coverage.in --upgrade -o infra/coverage.lock
 

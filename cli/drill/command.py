@@ -6,8 +6,9 @@ import argparse
 import json
 import random
 import secrets
+import shlex
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from rich.console import Console
 from cli.drill.clock import clock
 from cli.drill.disk import disk
 from cli.drill.failover import failover
-from cli.drill.installation import ROOT
+from cli.drill.installation import ROOT, SERVE
 from cli.drill.judge import Verdict
 from cli.drill.kill import kill
 from cli.drill.network import network
@@ -33,6 +34,7 @@ from cli.settings import Settings, SettingsError
 
 OK, FAILED = 0, 1
 SECONDS_MAX = 3_600.0
+BEHIND = frozenset({Link.POSTGRES, Link.REDIS})
 WORDS = {True: "[green]kept  ", False: "[red]BROKEN", None: "[yellow]NOT SHOWN"}
 
 
@@ -89,6 +91,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("name", metavar="NAME", choices=DRILLS, help=", ".join(DRILLS))
     parser.add_argument("--variant", help=f"of shutdown: {', '.join(SHUTDOWNS)} (default: {PLAIN})")
+    parser.add_argument(
+        "--command",
+        metavar="WORDS",
+        help="of shutdown: what serves instead of this program, as a shell would split it; may run as another user",
+    )
     parser.add_argument("--seed", type=int, help="for all that is left to chance (default: a new one, printed)")
     parser.add_argument("--seconds", type=float, help="how long the load is (default: the drill's own)")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the timeline there")
@@ -109,27 +116,57 @@ def run(arguments: argparse.Namespace, _: Settings) -> int:
         raise SettingsError(f"--variant: no variant of {arguments.name}: {known}")
     if not arguments.json:
         print(f"drill {arguments.name}, seed {seed}, {seconds:g} s", flush=True)
-    verdicts, drawn = carry_out(arguments.name, seed, seconds, variant=variant)
+    verdicts, drawn = carry_out(
+        arguments.name, seed, seconds, variant=variant, command=_command(arguments.command, arguments.name)
+    )
     if arguments.svg is not None:
         arguments.svg.write_text(drawn)
     _report(verdicts, arguments.name, seed, as_json=arguments.json)
     return OK if _kept(verdicts) else FAILED
 
 
+def _command(words: str | None, name: str) -> Sequence[str]:
+    if words is None:
+        return SERVE
+    if name != "shutdown":
+        raise SettingsError("--command: goes with shutdown only")
+    try:
+        command = shlex.split(words)
+    except ValueError as error:
+        raise SettingsError(f"--command: {error}") from None
+    if not command:
+        raise SettingsError("--command: has no words")
+    return command
+
+
 def carry_out(
-    name: str, seed: int, seconds: float, code: Path = ROOT, *, variant: str | None = None
+    name: str,
+    seed: int,
+    seconds: float,
+    code: Path = ROOT,
+    *,
+    variant: str | None = None,
+    command: Sequence[str] = SERVE,
 ) -> tuple[list[Verdict], str]:
     """The verdicts and the timeline, as an SVG, of a drill, or a variant of it, with the service in `code`.
+
+    Another `command` than ours is reached, and reaches PostgreSQL and Redis, over TCP alone.
 
     Raises LocalServerError, which DrillFailed is, and DatabaseFault.
     """
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
         Path(folder).chmod(0o755)  # under root PostgreSQL runs as another user, who has to get in
-        return trio.run(_carry_out, Path(folder), name, variant, seed, seconds, code)
+        return trio.run(_carry_out, Path(folder), name, variant, seed, seconds, code, command)
 
 
 async def _carry_out(
-    folder: Path, name: str, variant: str | None, seed: int, seconds: float, code: Path
+    folder: Path,
+    name: str,
+    variant: str | None,
+    seed: int,
+    seconds: float,
+    code: Path,
+    command: Sequence[str],
 ) -> tuple[list[Verdict], str]:
     drill = DRILLS[name]
     opening = open_stage(
@@ -138,9 +175,11 @@ async def _carry_out(
         seconds,
         services=drill.services,
         workers=drill.workers,
-        proxied=drill.proxied,
+        # The sockets are closed to others than us and the servers.
+        proxied=drill.proxied if command is SERVE else BEHIND,
         standby=drill.standby,
         code=code,
+        command=command,
     )
     async with opening as stage:
         verdicts = await (drill.run if variant is None else drill.variants[variant])(stage)

@@ -7,7 +7,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -23,6 +23,7 @@ from infra.local.process import LocalServerError, last_line
 from infra.local.redis import LocalRedis
 
 COMMAND = [sys.executable, "-m", "cli.main"]
+SERVE = (*COMMAND, "serve")
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 30.0
 PORTS = range(15_000, 32_768)
@@ -38,11 +39,14 @@ class DrillFailed(LocalServerError):
 class Service:
     """One service, on the same two ports whenever it is started; what it says goes to `log`.
 
-    `environment` is what it gets when it is started the next time.
+    `environment` is what it gets when `command` is started the next time, in the folder `code`.
     """
 
-    def __init__(self, folder: Path, code: Path, name: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, code: Path, name: str, environment: dict[str, str], command: Sequence[str] = SERVE
+    ) -> None:
         self._code = code
+        self._command = command
         self.http_port, self.grpc_port = free_ports()
         self.log = folder / f"{name}.log"
         self.environment = {
@@ -57,7 +61,7 @@ class Service:
         """Start it, and do not wait."""
         with self.log.open("ab") as log:
             self._process = await trio.lowlevel.open_process(
-                [*COMMAND, "serve"], stdout=log, stderr=log, cwd=self._code, env=self.environment
+                self._command, stdout=log, stderr=log, cwd=self._code, env=self.environment
             )
 
     async def wait_ready(self) -> None:
@@ -116,9 +120,10 @@ class Service:
 class Installation:
     """Made by `open_installation`."""
 
-    def __init__(self, folder: Path, code: Path) -> None:
+    def __init__(self, folder: Path, code: Path, command: Sequence[str] = SERVE) -> None:
         self.folder = folder
         self._code = code
+        self._command = command
         self.postgres = LocalPostgres(folder / "postgres")
         self.redis = LocalRedis(folder / "redis")
         self.standby: LocalPostgres | None = None
@@ -141,6 +146,7 @@ class Installation:
                 "ACCESS_TOKEN_DURATION": "24h",
                 **environment,
             },
+            self._command,
         )
         self._services.append(service)
         return service
@@ -181,15 +187,23 @@ class Installation:
 
 @asynccontextmanager
 async def open_installation(
-    folder: Path, code: Path = ROOT, *, proxied: Collection[Link] = (), standby: bool = False
+    folder: Path,
+    code: Path = ROOT,
+    *,
+    proxied: Collection[Link] = (),
+    standby: bool = False,
+    command: Sequence[str] = SERVE,
 ) -> AsyncIterator[Installation]:
     """In an empty folder, migrated, for the block, with the service's code in `code`; PostgreSQL may have a standby.
 
-    On the links that are `proxied` everything goes through a proxy.
+    On the links that are `proxied` everything goes through a proxy. A `command` of another's may run as a user who
+    is nobody here: everybody may write in the service's own folder.
 
     Raises LocalServerError.
     """
-    installation = Installation(folder, code)
+    installation = Installation(folder, code, command)
+    installation.mail.parent.mkdir()
+    installation.mail.parent.chmod(0o777 if command is not SERVE else 0o755)
     try:
         for server in (installation.postgres, installation.redis):
             await trio.to_thread.run_sync(server.start)

@@ -13,7 +13,7 @@ import trio
 from cli.credentials import Credentials, new_users
 from cli.drill.books import connected, read_books
 from cli.drill.history import POSTED, Attempt, Request
-from cli.drill.installation import ROOT, DrillFailed, Installation, Service, open_installation
+from cli.drill.installation import ROOT, SERVE, DrillFailed, Installation, Service, open_installation
 from cli.drill.judge import Verdict, judge
 from cli.drill.load import Load
 from cli.drill.probe import Probe
@@ -116,14 +116,17 @@ async def open_stage(
     proxied: Collection[Link] = (),
     standby: bool = False,
     code: Path = ROOT,
+    command: Sequence[str] = SERVE,
 ) -> AsyncIterator[Stage]:
     """In an empty folder, for the block; so many services run, of so many workers each, from the code in a folder.
 
-    On the links that are `proxied` everything goes through proxies.
+    On the links that are `proxied` everything goes through proxies. `command` is what serves.
 
     Raises LocalServerError, and DatabaseFault.
     """
-    async with open_installation(folder, code, proxied=proxied, standby=standby) as installation:
+    async with open_installation(
+        folder, code, proxied=proxied, standby=standby, command=command
+    ) as installation:
         started = [_service(installation, number, workers) for number in range(1, services + 1)]
         for service in started:
             await service.start()

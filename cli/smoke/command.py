@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from time import perf_counter
 
 import trio
 
@@ -16,11 +17,13 @@ from cli import credentials
 from cli.credentials import Credentials
 from cli.settings import Settings, SettingsError
 from cli.smoke.checks import Result, Smoke
-from cli.smoke.http import HttpTarget
+from cli.smoke.http import HttpFailed, HttpTarget
 from transport.client.address import join_address, parse_address
 from transport.client.client import open_client
 
 OK, FAILED = 0, 1
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where others listen
+"""Addresses that one listens at, and does not ask."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +36,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "to make two users, which are disabled afterwards; or --username and --banker with their passwords. "
         "Exit status 1: a check failed.",
     )
-    parser.add_argument("url", metavar="URL", help="http://HOST:PORT or https://HOST:PORT")
+    parser.add_argument("url", metavar="URL", nargs="?", help="http://HOST:PORT or https://HOST:PORT")
+    parser.add_argument(
+        "--ready",
+        action="store_true",
+        help="ask for nothing but whether it can take work, in a container's health check; "
+        "without URL: at HTTP_SERVER_ADDRESS, on this machine",
+    )
     parser.add_argument("--grpc", help="HOST:PORT of gRPC (default: URL's host, port of GRPC_SERVER_ADDRESS)")
     parser.add_argument(
         "--grpc-tls",
@@ -62,15 +71,17 @@ class Options:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Exit status 0 or 1; raises SettingsError for bad usage."""
+    if arguments.ready:
+        url = arguments.url or _here(settings.http_server_address)
+        return trio.run(_ready, _target(url), arguments.json)
+    if arguments.url is None:
+        raise SettingsError("URL: only --ready goes without one")
     return trio.run(_smoke, read(arguments, settings))
 
 
 def read(arguments: argparse.Namespace, settings: Settings) -> Options:
     """Raises SettingsError."""
-    try:
-        http = HttpTarget(arguments.url)
-    except ValueError as error:
-        raise SettingsError(f"URL: {error}") from None
+    http = _target(arguments.url)
     _, port = parse_address(settings.grpc_server_address)
     given = credentials.given(arguments)
     try:
@@ -86,6 +97,35 @@ def read(arguments: argparse.Namespace, settings: Settings) -> Options:
         None if given else credentials.database(arguments.database_url, settings),
         arguments.json,
     )
+
+
+def _target(url: str) -> HttpTarget:
+    try:
+        return HttpTarget(url)
+    except ValueError as error:
+        raise SettingsError(f"URL: {error}") from None
+
+
+def _here(listening: str) -> str:
+    """How a service that listens there is reached from its own machine."""
+    host, port = parse_address(listening)
+    return f"http://{join_address(EVERYWHERE.get(host, host), port)}"
+
+
+async def _ready(http: HttpTarget, as_json: bool) -> int:
+    began, problem = perf_counter(), ""
+    try:
+        answer = await http.request("GET", "/readyz")
+        if answer.status != 200:
+            problem = f"GET /readyz: {answer.status}"
+    except HttpFailed as failure:
+        problem = str(failure)
+    if as_json:
+        result = Result("readyz", round((perf_counter() - began) * 1000, 1), problem)
+        print(json.dumps({"ok": not problem, "checks": [asdict(result)]}))
+    elif problem:
+        print(f"error: {problem}", file=sys.stderr)
+    return FAILED if problem else OK
 
 
 async def _smoke(asked: Options) -> int:

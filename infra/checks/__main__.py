@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.checks import aws, kubernetes, workflows
+from infra.checks import aws, compose, image, kubernetes, systemd, workflows
 from infra.checks.tools import NotChecked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHECKS: dict[str, Callable[[Path], list[str]]] = {
+    "systemd": systemd.check,
+    "compose": compose.check,
+    "image": image.check,
     "workflows": workflows.check,
     "kubernetes": kubernetes.check,
     "aws": aws.check,

@@ -112,11 +112,35 @@ def test_a_service_that_is_away_fails_every_probe(service):
     assert all(check["problem"] for check in result["checks"])
 
 
+def test_whether_it_is_ready_is_asked_of_a_url_or_of_this_machine(service):
+    for words in ([], [service.http]):
+        done = service.run("smoke", "--ready", *words)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    environment = {**service.environment, "HTTP_SERVER_ADDRESS": f"0.0.0.0:{service.http_port}"}
+    done = subprocess.run(
+        [*COMMAND, "smoke", "--ready", "--json"], cwd=ROOT, env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["ok"] is True
+    assert [(check["name"], check["problem"]) for check in told["checks"]] == [("readyz", "")]
+
+
+def test_one_that_is_away_or_not_ready_is_one_line(service):
+    done = service.run("smoke", "--ready", f"http://127.0.0.1:{free_port()}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: GET /readyz: ")
+    assert len(done.stderr.splitlines()) == 1
+    with another_service(b'{"status": "draining"}', status=503) as url:
+        done = service.run("smoke", "--ready", url)
+    assert (done.returncode, done.stderr) == (1, "error: GET /readyz: 503\n")
+
+
 @contextmanager
-def another_service(body: bytes):
+def another_service(body: bytes, status: int = 200):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(body)
 
@@ -160,6 +184,8 @@ def test_what_is_not_the_service_is_not_taken_for_it(service, body, problem):
         (["http://h:1", "--username", "u"], "go together"),
         (["http://h:1", "--database-url", "mysql://h/d"], "--database-url"),
         (["http://h:1"], "DATABASE_URL"),
+        ([], "URL"),
+        (["ftp://h:1", "--ready"], "URL"),
     ],
 )
 def test_bad_usage_is_status_2_and_one_line(tmp_path, words, names):

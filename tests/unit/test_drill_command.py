@@ -24,6 +24,9 @@ def test_what_can_not_be_carried_out_is_one_line(monkeypatch, capsys):
         (["soak", "--variant", "early"], "error: --variant: no variant of soak: it has none\n"),
         (["shutdown", "--variant", "never"], "error: --variant: no variant of shutdown: plain, early, "),
         (["shutdown", "--seconds", "0"], "error: --seconds: must be more than 0"),
+        (["kill", "--command", "transactions serve"], "error: --command: goes with shutdown only"),
+        (["shutdown", "--command", "an 'open quote"], "error: --command: No closing quotation"),
+        (["shutdown", "--command", ""], "error: --command: has no words"),
     ],
 )
 def test_what_is_no_drill_is_bad_usage(arguments, told, capsys):
