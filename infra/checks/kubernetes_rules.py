@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra.checks.variables import known, seconds, strange
+
 Thing = dict[str, Any]
 """A manifest, as JSON has it."""
 
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
-SETTINGS = re.compile(r'read(?:\.optional)?\(\s*"([A-Z_]+)"')
-SECONDS = re.compile(r"(\d+)s")
-GRACE = "25s"
-"""The service's own, where no setting says otherwise."""
 VARIABLES = Path("infra/kubernetes/components/variables/variables.env")
 OUTPUTS = Path("infra/aws/outputs.tf")
 TOLD = re.compile(r"^ +([A-Z_]+) += ", re.MULTILINE)
@@ -26,8 +24,14 @@ def check(things: list[Thing], overlays: Mapping[str, list[Thing]], root: Path) 
     everywhere = [thing for others in overlays.values() for thing in others]
     found: list[str] = []
     for pods in parts.workloads:
-        found += [*_labels(pods), *_references(pods, parts), *_images(pods), *_root(pods), *_grace(pods, parts)]
-        found += _strange_settings(pods, parts, known_settings(root))
+        found += [
+            *_labels(pods),
+            *_references(pods, parts),
+            *_images(pods),
+            *_root(pods),
+            *_grace(pods, parts, root),
+        ]
+        found += _strange_settings(pods, parts, root)
     for thing in things:
         found += [*_reach(thing, parts), *_scaled(thing, parts), *_routed(thing, parts, everywhere)]
     return found + _unfilled(things, root)
@@ -69,11 +73,6 @@ class Parts:
             if thing["kind"] == "ExternalSecret" and thing["spec"]["target"]["name"] == name:
                 return set(thing["spec"]["target"]["template"]["data"])
         return None
-
-
-def known_settings(root: Path) -> set[str]:
-    """Every variable that the service reads."""
-    return set(SETTINGS.findall((root / "cli" / "settings.py").read_text()))
 
 
 def name_of(thing: Thing) -> str:
@@ -126,24 +125,24 @@ def _root(pods: Thing) -> Iterator[str]:
             yield f"{name_of(pods)}: container {container['name']!r} may run as root"
 
 
-def _grace(pods: Thing, parts: Parts) -> Iterator[str]:
+def _grace(pods: Thing, parts: Parts, root: Path) -> Iterator[str]:
     spec = _pod(pods)["spec"]
     container = spec["containers"][0]
     if container.get("args") != ["serve"]:
         return
-    told = SECONDS.fullmatch(parts.environment(pods).get("SHUTDOWN_GRACE", GRACE))
+    grace_s = seconds(parts.environment(pods).get("SHUTDOWN_GRACE", known(root)["SHUTDOWN_GRACE"]))
     sleep_s = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    if told is None or sleep_s == 0:
+    if grace_s == 0 or sleep_s == 0:
         yield f"{name_of(pods)}: must sleep in preStop, and say SHUTDOWN_GRACE in seconds"
-    elif (needed_s := sleep_s + int(told[1])) >= (given_s := spec.get("terminationGracePeriodSeconds", 30)):
-        yield f"{name_of(pods)}: preStop and SHUTDOWN_GRACE take {needed_s} s, the cluster gives {given_s}"
+    elif (needed_s := sleep_s + grace_s) >= (given_s := spec.get("terminationGracePeriodSeconds", 30)):
+        yield f"{name_of(pods)}: preStop and SHUTDOWN_GRACE take {needed_s:g} s, the cluster gives {given_s}"
 
 
-def _strange_settings(pods: Thing, parts: Parts, known: set[str]) -> Iterator[str]:
+def _strange_settings(pods: Thing, parts: Parts, root: Path) -> Iterator[str]:
     if _pod(pods)["metadata"]["labels"].get("app.kubernetes.io/name") != "transactions":
         return
     told = parts.environment(pods)
-    for name in sorted(told.keys() - known):
+    for name in strange(root, set(told)):
         yield f"{name_of(pods)}: the service knows no setting {name}"
     for name in ("DATABASE_URL", "REDIS_URL", "TOKEN_SYMMETRIC_KEY"):
         if name not in told:
