@@ -203,7 +203,7 @@ def test_kubernetes_variables_that_terraform_does_not_write_are_named(tmp_path: 
 
 
 def test_kubernetes_settings_that_are_read_are_known() -> None:
-    assert {"SHUTDOWN_GRACE", "DATABASE_URL", "GRPC_TLS_KEY", "VAR_DIR"} <= variables.known(ROOT)
+    assert {"SHUTDOWN_GRACE", "DATABASE_URL", "GRPC_TLS_KEY", "VAR_DIR"} <= variables.known(ROOT).keys()
 
 
 def test_kubectl_is_unpacked_where_the_path_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
