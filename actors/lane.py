@@ -56,17 +56,13 @@ class LaneStatistics:
 
 @dataclass(frozen=True, slots=True)
 class LaneLimits:
-    """How often and how long a lane tries, and how many senders it wakes at once.
-
-    Whoever is ready to run waits for all who are: a hot account's batch is not to be all of them.
-    """
+    """How often and how long a lane tries."""
 
     attempts_max: int = 8
     retry_s: float = 3.0
     pause_min_s: float = 0.01
     pause_max_s: float = 0.5
     resolve_timeout_s: float = 15.0
-    woken_max: int = 8
 
 
 class _Crash(Exception):
@@ -111,11 +107,8 @@ class Lane:
         self._coordinator.open()  # what closed it was the end of the lanes before
         task_status.started()
         while batch := await self._coordinator.take(self):
-            try:
-                with self._coordinator.leased(self, batch):
-                    await self._commit(batch)
-            finally:
-                await self._wake(batch)
+            with self._coordinator.leased(self, batch):
+                await self._commit(batch)
             size = sum(message.weight for message in batch)
             self._batches += 1
             self._orders += size
@@ -145,20 +138,7 @@ class Lane:
             await self._split(messages, fault)
         else:
             for message, outcome in zip(messages, settlement.outcomes, strict=True):
-                message.decide(outcome)
-
-    async def _wake(self, batch: Sequence[Transferring]) -> None:
-        # The batch's accounts are free again, and other lanes may go on with them.
-        woken = 0
-        try:
-            for message in batch:
-                woken += message.wake()
-                if woken == self._limits.woken_max:
-                    woken = 0
-                    await trio.lowlevel.checkpoint()
-        finally:
-            for message in batch:
-                message.wake()
+                message.answer(outcome)
 
     async def _persistently(self, messages: Sequence[Transferring]) -> Settlement:
         attempt = 0

@@ -78,26 +78,11 @@ class Message(Generic[Body, Reply]):
 
     def answer(self, value: Reply) -> None:
         """Give the reply; the sender, if it still waits, runs next."""
-        self.decide(value)
-        self.wake()
+        self._finish(outcome.Value(value))
 
     def fail(self, error: Exception) -> None:
         """Give the sender an exception instead."""
         self._finish(outcome.Error(error))
-        self.wake()
-
-    def decide(self, value: Reply) -> None:
-        """Give the reply; a sender that waits has it once it is woken, a listener at once."""
-        self._finish(outcome.Value(value))
-
-    def wake(self) -> bool:
-        """Have a sender that waits for a reply run next; returns whether there is one that has to be."""
-        task, self._task = self._task, None
-        if task is None:
-            return False
-        assert self._result is not None
-        trio.lowlevel.reschedule(task, self._result)
-        return True
 
     def _finish(self, result: outcome.Outcome[Reply]) -> None:
         if self.state is State.WITHDRAWN:
@@ -107,6 +92,9 @@ class Message(Generic[Body, Reply]):
         self._result = result
         if self._listener is not None:
             self._listener(result)
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task, result)
 
     def _abort(self, _: Callable[[], None]) -> trio.lowlevel.Abort:
         # Safe: runs in the scheduler while the sender is parked, so nothing can answer at the same time.

@@ -59,7 +59,7 @@ MUTATIONS = {
         {"what was acknowledged is there", "every balance that was read was one"},
         {
             "actors/lane.py": [
-                ("message.decide(outcome)", f"{TWICE}message.decide(outcome)"),
+                ("message.answer(outcome)", f"{TWICE}message.answer(outcome)"),
                 ("message.fail(Unavailable(", f"{TWICE}message.fail(Unavailable("),
                 (
                     "await ledger.post(connection, settlement)",

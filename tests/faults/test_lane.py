@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 import trio
-import trio.testing
 
 from actors.coordinator import Coordinator
 from actors.lane import Lane, LaneLimits
@@ -275,58 +274,6 @@ async def test_bundles_and_single_orders_share_batches_and_undone_ones_leave_not
     assert undone == [Undone(0, Refused(Code.INSUFFICIENT_FUNDS))] * 20
     assert transfers(database_url) == 20 * 3 + 20
     assert (await audited(database_url)).clean
-
-
-async def test_of_a_large_batch_a_few_are_woken_at_a_time(database_url, accounts):
-    ran = 0
-    woken: list[int] = []
-
-    async def move(bench: Bench) -> None:
-        nonlocal ran
-        await bench.move(accounts[0], accounts[1])
-        ran += 1
-
-    async with lanes(database_url, limits=replace(LIMITS, woken_max=3)) as bench:
-        async with trio.open_nursery() as nursery:
-            for _ in range(30):
-                nursery.start_soon(move, bench)
-            while ran < 30:
-                before = ran
-                await trio.lowlevel.checkpoint()
-                woken.append(ran - before)
-        assert bench.lanes[0].statistics().batch_max >= 10
-    # One who looks sees those who were woken in the pass before and, when it runs later in its own, in this one too.
-    assert max(woken) <= 2 * 3
-
-
-async def test_a_lane_that_is_cancelled_while_it_wakes_a_batch_wakes_all_of_it(database_url, accounts):
-    answered = 0
-
-    async with (
-        lanes(database_url, limits=replace(LIMITS, woken_max=1)) as bench,
-        open_pool(database_url) as pool,
-    ):
-        other = Lane(bench.coordinator, pool, limits=replace(LIMITS, woken_max=1), random=random.random)
-
-        async def move(lane: trio.CancelScope) -> None:
-            nonlocal answered
-            assert isinstance(await bench.move(accounts[0], accounts[1]), Posted)
-            answered += 1
-            lane.cancel()
-
-        bench.coordinator.close()
-        await trio.testing.wait_all_tasks_blocked()
-        bench.coordinator.open()
-        async with trio.open_nursery() as senders:
-            scope = trio.CancelScope()
-            for _ in range(20):
-                senders.start_soon(move, scope)
-            await trio.testing.wait_all_tasks_blocked()
-            with scope:
-                await other.run()
-        assert scope.cancelled_caught
-        assert other.statistics().batches == 0, "it was cancelled before it was through with its first"
-    assert answered == 20
 
 
 async def test_a_bundle_takes_as_many_transfer_ids_as_it_needs(database_url, accounts):
