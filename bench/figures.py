@@ -60,7 +60,7 @@ class Figure(Enum):
     REFUSED = "overload, refused as `overloaded` with Retry-After", "requests/s"
     REFUSED_SHARE = "overload, share of it among what was sent and not acknowledged", ""
     REFUSAL_P99 = "overload, time to a refusal, p99", "ms"
-    OTHERWISE = "overload, answered otherwise or cut off", "requests/s"
+    OTHERWISE = "overload, answered otherwise, cut off or never answered", "requests/s"
     WAITED_P99 = "overload, time to an acknowledgement, p99", "ms"
     GROWTH = "overload, growth of resident memory", "MiB"
     RECOVERY = "time from the end of the overload to quiet latencies", "s"

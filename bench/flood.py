@@ -13,7 +13,7 @@ import random
 import re
 import select
 import socket
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from time import perf_counter, sleep
 from types import TracebackType
@@ -27,6 +27,8 @@ PREPARED = 1_000
 TICK_S = 0.001
 SETTLE_S = 1.0
 """From the last connection to the first request: the overload is one of requests."""
+LAST_ANSWERS_S = 10.0
+"""From the last request to giving up those that have not been answered."""
 BURST_MAX = 1_000
 """Requests that are sent between two looks for answers."""
 OK, REFUSED, OTHER = "ok", "refused", "other"
@@ -37,12 +39,16 @@ _HEAD = re.compile(
 
 
 class Flood:
-    """A context manager, for its connections; `took_ms` has the time to each answer by what it was."""
+    """A context manager, for its connections.
+
+    `took_ms` has the time to each answer by what it was, `late` how many came once no more was sent.
+    """
 
     def __init__(self, plan: Plan, port: int, connections: int) -> None:
         self.sent = 0
         self.cut_off = 0
         self.took_ms: dict[str, list[float]] = {OK: [], REFUSED: [], OTHER: []}
+        self.late = Counter[str]()
         self._requests = _requests(plan, port)
         self._poll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
@@ -73,6 +79,18 @@ class Flood:
             offered = due  # what no connection was free for is not sent later
             for descriptor, _ in self._poll.poll(TICK_S):
                 self._receive(descriptor)
+
+    def finish(self) -> float:
+        """Wait for the answers to what is still under way, which nobody may just forget; returns the seconds."""
+        in_time, self.took_ms = self.took_ms, {kind: [] for kind in self.took_ms}
+        began = perf_counter()
+        while self._sent_at and perf_counter() - began < LAST_ANSWERS_S:
+            for descriptor, _ in self._poll.poll(TICK_S):
+                self._receive(descriptor)
+        self.cut_off += len(self._sent_at)
+        self.late.update({kind: len(took) for kind, took in self.took_ms.items()})
+        self.took_ms = in_time
+        return perf_counter() - began
 
     def _connect(self) -> None:
         connection = socket.create_connection(("127.0.0.1", self._port), timeout=10)
@@ -157,6 +175,7 @@ def _summary(flood: Flood, seconds: float) -> dict[str, Any]:
         "sent": flood.sent / seconds,
         "cut_off": flood.cut_off / seconds,
         **{kind: len(took) / seconds for kind, took in flood.took_ms.items()},
+        "late": {kind: number / seconds for kind, number in flood.late.items()},
         "p99_ms": {kind: _p99(took) for kind, took in flood.took_ms.items()},
     }
 
@@ -177,7 +196,8 @@ def main() -> None:
     with Flood(Plan.read(asked.plan), asked.port, asked.connections) as flood:
         sleep(SETTLE_S)
         flood.run(asked.rate, asked.seconds)
-    print(json.dumps(_summary(flood, asked.seconds)), flush=True)
+        finish_s = flood.finish()
+    print(json.dumps(_summary(flood, asked.seconds) | {"finish_s": finish_s}), flush=True)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,9 @@ async def measure(run: Run) -> None:
             return await _overload(run, bank)
 
     await run.alternate({"overload": overload}, min(ROUNDS, run.rounds))
-    if Figure.REFUSAL_P99 not in run.figures:
-        run.figures.leave_out("nothing was refused", Figure.REFUSAL_P99)
+    for figure in (Figure.REFUSED_SHARE, Figure.REFUSAL_P99):
+        if figure not in run.figures:
+            run.figures.leave_out("every request was acknowledged, so nothing was left to refuse", figure)
 
 
 async def _overload(run: Run, bank: Bank) -> Mapping[Figure, float]:
@@ -64,16 +65,18 @@ async def _overload(run: Run, bank: Bank) -> Mapping[Figure, float]:
         quiet_s = max(each.took_s for each in probes)
         nursery.start_soon(_watch_memory, service.pid, resident)
         flood = json.loads(await output(_flood(run, bank.hot, service.http_port, TIMES * capacity)))
-        ended_s = trio.current_time()
+        ended_s = trio.current_time() - flood["finish_s"]  # the overload is over when no more is sent
         await trio.sleep(AFTERWARDS_S)
         nursery.cancel_scope.cancel()
+    refused = flood["refused"] + flood["late"]["refused"]
+    otherwise = flood["other"] + flood["late"]["other"] + flood["cut_off"]
     figures = {
         Figure.CAPACITY: capacity,
         Figure.OFFERED: flood["sent"],
         Figure.GOODPUT: flood["ok"],
         Figure.REFUSED: flood["refused"],
-        Figure.OTHERWISE: flood["other"] + flood["cut_off"],
-        Figure.REFUSED_SHARE: flood["refused"] / max(1.0, flood["sent"] - flood["ok"]),
+        Figure.OTHERWISE: otherwise,
+        Figure.REFUSED_SHARE: refused / (refused + otherwise) if refused + otherwise else None,
         Figure.REFUSAL_P99: flood["p99_ms"]["refused"],
         Figure.WAITED_P99: flood["p99_ms"]["ok"],
         Figure.GROWTH: max(resident) - resident[0],
