@@ -17,7 +17,7 @@ import trio
 from actors.supervisor import Supervisor, print_tree
 from infra.local.interrupts import Interrupts
 
-COLLECT_AFTER = (10_000, 20, 50)
+COLLECT_AFTER = (2_000, 10, 10)
 """Objects made and not gone, and how often the younger generations, until the next is looked at."""
 
 
@@ -142,8 +142,8 @@ def give_up() -> NoReturn:
 def freeze() -> None:
     """What start-up made stays; the collector need not look at it again.
 
-    Of what is made later nearly all goes without it, so it comes seldom: with 2,000 requests in flight it took a fifth
-    of the time by the thresholds that Python starts with.
+    Of what is made later nearly all goes without it, so it comes less often: with 2,000 requests in flight it took a
+    fifth of the time by the thresholds that Python starts with (docs/decisions/0021).
     """
     gc.collect()
     gc.freeze()

@@ -55,7 +55,7 @@ async def _restored(folder: Path, archive: Path) -> None:
         _restore_to(restored, moment)
         try:
             await trio.to_thread.run_sync(restored.start)
-            _wait_promoted(restored)
+            await _wait_promoted(restored)
             assert _transfers(restored) == before
             await _serves_on(installation, restored)
             assert _transfers(restored) > before
@@ -81,10 +81,10 @@ def _restore_to(server: LocalPostgres, moment: datetime) -> None:
         settings.write(f"recovery_target_time = '{moment.isoformat()}'\nrecovery_target_action = 'promote'\n")
 
 
-def _wait_promoted(server: LocalPostgres) -> None:
-    with psycopg.connect(server.url()) as connection:
-        while connection.execute("select pg_is_in_recovery()").fetchone() != (False,):
-            connection.execute("select pg_sleep(0.05)")
+async def _wait_promoted(server: LocalPostgres) -> None:
+    # A question at a time: a session that waits in there may be in the way of what is recovered.
+    while _execute(server, "select pg_is_in_recovery()") != (False,):
+        await trio.sleep(0.05)
 
 
 async def _serves_on(installation: Installation, restored: LocalPostgres) -> None:
