@@ -38,7 +38,7 @@ lint: $(TOOLS) ## style, types, import rules, generated code and documents, brea
 	@$(BIN)/python -m infra.docs --check
 	@$(BIN)/python -m infra.vulnerabilities
 
-infra: $(TOOLS) $(JUDGES) ## judge what deploys the service: image, compose, Kubernetes, AWS, workflows
+infra: $(TOOLS) $(JUDGES) ## judge what deploys the service: image, compose, systemd, Kubernetes, AWS, workflows
 	@$(BIN)/python -m infra.checks
 
 format: $(TOOLS) ## put the code into the one format

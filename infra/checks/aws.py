@@ -5,13 +5,13 @@ Without Terraform or its provider only the policies are judged, and what is left
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from infra.checks import policies
 from infra.checks.terraform import Diagnostic, Terraform
-from infra.checks.tools import NotChecked, run
+from infra.checks.tools import NotChecked
 
 FOLDER = Path("infra") / "aws"
 PROVIDER = "registry.terraform.io/hashicorp/aws"
@@ -20,7 +20,12 @@ PROVIDER = "registry.terraform.io/hashicorp/aws"
 def check(root: Path) -> list[str]:
     """What is wrong with `infra/aws` below `root`. Raises NotChecked where there is no Terraform, and nothing else."""
     folder = root / FOLDER
-    problems = _policies(folder)
+    problems = policies.broken(
+        "terraform",
+        folder,
+        str(FOLDER),
+        lambda each: f"{FOLDER}{each['file_path']}:{each['file_line_range'][0]} {each['resource']}",
+    )
     try:
         with TemporaryDirectory(prefix="terraform-") as work:
             return problems + _terraform(Terraform(folder, Path(work), PROVIDER))
@@ -48,19 +53,3 @@ def _told(diagnostics: Iterable[Diagnostic]) -> Iterable[str]:
         where = each.get("range", {})
         place = f"{FOLDER / where['filename']}:{where['start']['line']}" if where else str(FOLDER)
         yield f"{place}: {each['summary']}: {' '.join(each['detail'].split())}"
-
-
-def _policies(folder: Path) -> list[str]:
-    options = ["--framework", "terraform", "--quiet", "--compact", "--skip-download", "--output", "json"]
-    done = run(["checkov", "--directory", ".", *options], cwd=folder)
-    try:
-        report = json.loads(done.stdout)
-    except ValueError:
-        return [f"checkov: {done.stderr.strip() or done.stdout.strip()}"]
-    if "results" not in report or not report["summary"]["passed"]:
-        return [f"{FOLDER}: checkov found nothing to judge"]
-    return [
-        f"{FOLDER}{each['file_path']}:{each['file_line_range'][0]}: {each['check_id']} {each['check_name']} "
-        f"({each['resource']})"
-        for each in report["results"]["failed_checks"]
-    ]

@@ -15,6 +15,7 @@ import yaml
 
 from infra.checks import monitoring, variables
 from infra.checks.dockerfile import read
+from infra.checks.monitoring import Services
 from infra.checks.tools import run
 
 FILE, EXAMPLE = "docker-compose.yml", ".env.example"
@@ -24,8 +25,6 @@ _VARIABLE = re.compile(r"\$\{([A-Z_]+)")
 _SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|KEY|KEYS)$")
 _PASSWORD_IN_URL = re.compile(r"://[^:/@\s]*:(?!\$\{)[^@/\s]+@")
 _TAG = re.compile(r":(?!latest$)[A-Za-z0-9][\w.-]*(@sha256:[0-9a-f]{64})?$")
-
-Services = dict[str, dict[str, Any]]
 
 
 def check(root: Path) -> list[str]:

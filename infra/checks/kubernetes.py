@@ -12,7 +12,9 @@ import re
 import tempfile
 from pathlib import Path
 
-from infra.checks import kubernetes_rules
+import yaml
+
+from infra.checks import kubernetes_rules, policies
 from infra.checks.kubectl import Unrendered, render
 from infra.checks.kubernetes_rules import Thing
 from infra.checks.tools import run
@@ -23,8 +25,6 @@ VERSIONS = ("1.35", "1.37")
 SHAPES = Path(__file__).with_name("shapes.json")
 BUILT_IN = re.compile(r"v1|[a-z]+/v\d+|[a-z.]+\.k8s\.io/v\d+")
 """An apiVersion of Kubernetes' own. The Gateway API's ends in k8s.io too."""
-TO_JSON = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))"
-CHECKOV = ("checkov", "--framework", "kubernetes", "--quiet", "--compact", "--skip-download", "-o", "json")
 SPACE = re.compile(r"\s+")
 
 
@@ -44,18 +44,15 @@ def check(root: Path) -> list[str]:
             found += kubernetes_rules.check(things, overlays, root)
             problems += [f"{FOLDER / overlay}: {problem}" for problem in found]
             (rendered / f"{Path(overlay).name}.yaml").write_text(_documents(things))
-        problems += _policies(rendered)
+        problems += policies.broken(
+            "kubernetes", rendered, str(FOLDER), lambda each: f"{FOLDER}: {each['resource']}"
+        )
     return problems
 
 
 def put_together(folder: Path) -> list[Thing]:
     """What would be applied. Raises Unrendered."""
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(render(folder))
-        file.flush()
-        done = run(["python", "-c", TO_JSON, file.name], cwd=folder)
-    things: list[Thing] = json.loads(done.stdout)
-    return things
+    return list(yaml.safe_load_all(render(folder)))
 
 
 def _schemas(things: list[Thing], rendered: Path) -> list[str]:
@@ -98,10 +95,3 @@ def _shapes(things: list[Thing], rendered: Path) -> list[str]:
 def is_built_in(version: str) -> bool:
     """Whether Kubernetes' own schemas have it."""
     return bool(BUILT_IN.fullmatch(version)) and not version.startswith("gateway.")
-
-
-def _policies(rendered: Path) -> list[str]:
-    done = run([*CHECKOV, "-d", rendered], cwd=rendered)
-    said = json.loads(done.stdout)
-    failed = said.get("results", {}).get("failed_checks", [])
-    return [f"{FOLDER}: {each['resource']}: {each['check_id']} {each['check_name']}" for each in failed]
