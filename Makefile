@@ -20,7 +20,6 @@ test: $(TOOLS) $(JUDGES) ## the whole test suite, against servers of its own
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 coverage: $(TOOLS) ## which lines the tests of parts run, in every process that they start
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r infra/coverage.lock
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest tests/unit tests/property tests/integration
 	@$(BIN)/coverage combine -q
@@ -82,7 +81,6 @@ lock: $(TOOLS) ## resolve the dependencies anew into the lock files
 	@$(BIN)/$(LOCK) -c requirements.lock --upgrade -o requirements-service.lock
 	@$(BIN)/$(COMPILE) --group build -c requirements.lock --upgrade -o requirements-build.lock
 	@$(BIN)/$(COMPILE) infra/checks/requirements.in --upgrade -o infra/checks/requirements.lock
-	@$(BIN)/$(COMPILE) infra/coverage.in --upgrade -o infra/coverage.lock
 
 clean: ## remove the environment and caches; var/ with its data stays
 	@rm -rf .coverage* $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
