@@ -19,16 +19,19 @@ LIFE_S = 0.5
 
 
 async def network(stage: Stage) -> list[Verdict]:
-    """One trouble after another, each on a link left to chance, until the time is over."""
+    """Every trouble on every link, in an order left to chance, and again until the time is over.
+
+    All of them once, however slow the machine is: of some no answer is lost, and then nothing would be shown.
+    """
     until = trio.current_time() + stage.seconds
     troubles = {"slow": _slow, "silent": _silent, "cut": _cut}
+    every = [(link, name) for link in Link for name in troubles]
     recovery_s, met = 0.0, 0
     queue: list[tuple[Link, str]] = []
     async with stage.under_load():
-        while trio.current_time() < until:
+        while met < len(every) or trio.current_time() < until:
             if not queue:
-                queue = [(link, name) for link in Link for name in troubles]
-                stage.rng.shuffle(queue)
+                queue = stage.rng.sample(every, k=len(every))
             link, name = queue.pop()
             stage.probe.mark(f"{link.value}: {name}")
             await troubles[name](stage, stage.proxies[link])
