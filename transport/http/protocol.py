@@ -16,9 +16,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
 from transport.asgi import App, Headers
-from transport.http.heads import StrictConnection, path_of
 from transport.http.hygiene import own_first
 from transport.http.limits import HttpLimits
+from transport.http.llhttp import CLOSE, LlhttpConnection, path_of
 from transport.http.problems import document, own_code
 from transport.http.stream import HttpStream, scope_of
 from transport.request_id import new_request_id
@@ -48,7 +48,7 @@ class Http1(H11Protocol):
         draining: Callable[[], bool],
     ) -> None:
         super().__init__(app, config, context, nursery, ConnectionState({}), False, None, None, send)  # type: ignore[arg-type]
-        self.connection: h11.Connection = StrictConnection(limits.head_max_bytes, limits.headers_max)
+        self.connection: LlhttpConnection = LlhttpConnection(limits.head_max_bytes, limits.headers_max)  # type: ignore[assignment]
         self._asgi_app = app
         self._nursery = nursery
         self._peers = peers
@@ -66,7 +66,7 @@ class Http1(H11Protocol):
         return
 
     async def _create_stream(self, request: h11.Request) -> None:
-        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        headers = [each for each in request.headers.raw_items() if each[0] != b"upgrade"]
         scope = scope_of(request.method, path_of(request.target), request.http_version, headers, self._peers)
         stream = HttpStream(self._asgi_app, scope, self)
         self.stream = stream  # type: ignore[assignment]
@@ -79,20 +79,28 @@ class Http1(H11Protocol):
         headers = own_first([*headers, *self.config.response_headers("h11")])
         # Where the rest of the request is not waited for, nothing can follow it here.
         if self.connection.their_state is h11.SEND_BODY or self._draining():
-            headers.append((b"connection", b"close"))
-        await self._send_h11_event(h11.Response(status_code=status, headers=headers))
+            headers.append(CLOSE)
+        self._head = self.connection.head(status, headers)
+        if not self.connection.has_length:
+            self._stream_began()
+            await self._flush(b"")
 
     async def body(self, data: bytes) -> None:
         """Go on with it."""
-        await self._send_h11_event(h11.Data(data=data))
+        await self._flush(self.connection.body(data))
 
     async def end(self) -> None:
         """That was all of it."""
-        await self._send_h11_event(h11.EndOfMessage())
+        await self._flush(self.connection.end())
 
     async def over(self) -> None:
         """Take the next request."""
         await self._maybe_recycle()
+
+    async def _flush(self, data: bytes) -> None:
+        data, self._head = self._head + data, b""
+        if data:
+            await self.send(RawData(data))
 
     async def _send_error_response(self, status_code: int) -> None:
         request_id, status = new_request_id(), HTTPStatus(status_code)
@@ -101,30 +109,12 @@ class Http1(H11Protocol):
         headers = [
             (b"content-type", b"application/problem+json"),
             (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
+            CLOSE,
             *self.config.response_headers("h11"),
         ]
-        await self._send_h11_event(h11.Response(status_code=status, headers=headers))
-        await self._send_h11_event(h11.Data(data=body))
-        await self._send_h11_event(h11.EndOfMessage())
+        connection = self.connection
+        await self._flush(connection.head(status, headers) + connection.body(body) + connection.end())
 
     async def _send_h11_event(self, event: Any) -> None:
-        try:
-            data = self.connection.send(event) or b""
-        except h11.LocalProtocolError:
-            if self.connection.their_state is not h11.ERROR:
-                raise
-            return
-        if isinstance(event, h11.Response):
-            self._head = data
-            if _has_length(event):
-                return
-            self._stream_began()
-            data = b""
-        data, self._head = self._head + data, b""
-        if data:
-            await self.send(RawData(data))
-
-
-def _has_length(response: h11.Response) -> bool:
-    return response.status_code in (204, 304) or any(name == b"content-length" for name, _ in response.headers)
+        assert isinstance(event, h11.InformationalResponse), "answers are not given as events"
+        await self.send(RawData(self.connection.go_on(self.config.response_headers("h11"))))
