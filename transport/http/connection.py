@@ -10,6 +10,7 @@ An answer without a length is a stream: it may last, and its head does not wait 
 from __future__ import annotations
 
 import math
+import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -53,6 +54,7 @@ class HttpConnection:
         self._reading = trio.CancelScope(deadline=trio.current_time() + limits.keep_alive_s)
         self._life = trio.CancelScope()
         self._over = False
+        self._sending = False
         self._received = 0
         self.holds: Callable[[int], None] = lambda _: None
         self.peer = peer_of(stream)
@@ -112,15 +114,18 @@ class HttpConnection:
     async def _read(self) -> None:
         while True:
             try:
-                data = await self._stream.receive_some(RECEIVE_BYTES)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await trio.lowlevel.wait_readable(self._stream.socket)
+                data = os.read(self._stream.socket.fileno(), RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except (OSError, trio.ClosedResourceError):
                 return
             if self._over and data:
                 continue
             self._begin()
             self._received = min(self._received + len(data), HELD_MAX_BYTES)
             self.holds(self._received)
-            await self._protocol.handle(RawData(bytes(data)))
+            await self._protocol.handle(RawData(data))
             if not data:
                 return
 
@@ -157,13 +162,28 @@ class HttpConnection:
             self._stream.setsockopt(socket.IPPROTO_TCP, option, value)
 
     async def _sent(self, data: bytes) -> bool:
+        if not self._sending:
+            data = self._sent_at_once(data)
+        if not data:
+            return True
         self.holds(self._received + len(data))
+        self._sending = True
         with trio.move_on_after(self._limits.send_s):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._stream.send_all(data)
                 self.holds(self._received)
+                self._sending = False
                 return True
         return False
+
+    def _sent_at_once(self, data: bytes) -> bytes:
+        """What is left of it; mostly there is room for all, and nothing to wait for, with a deadline or without."""
+        try:
+            return data[os.write(self._stream.socket.fileno(), data) :]
+        except (
+            OSError
+        ):  # of which one is that there is no room, and the others are to be told by who waits for it
+            return data
 
     async def _hang_up(self) -> None:
         # What still comes is discarded: to close with it unread would turn our closing into a reset, which

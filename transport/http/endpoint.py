@@ -8,8 +8,7 @@ what the API's description is made from.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -113,9 +112,15 @@ class Endpoints:
                 return answer
 
             async def answer(scope: Scope, body: Read, arguments: dict[str, Any]) -> Answer:
-                with self._metered(operation, scope) as answered:
+                began_at, status = trio.current_time(), CLIENT_GONE
+                try:
                     answer = await carry_out(scope, body, arguments)
-                    answered(answer.status)
+                    status = answer.status
+                except Exception as error:
+                    status = _status_of(error)
+                    raise
+                finally:
+                    self._answered(operation, scope, status, trio.current_time() - began_at)
                 return answer
 
             async def view(**arguments: Any) -> Response:
@@ -147,27 +152,10 @@ class Endpoints:
 
         return dispatch
 
-    @contextmanager
-    def _metered(self, operation: Operation, scope: Scope) -> Iterator[Callable[[int], None]]:
-        began_at, status = trio.current_time(), CLIENT_GONE
-
-        def answered(code: int) -> None:
-            nonlocal status
-            status = code
-
-        try:
-            yield answered
-        except ServiceError as error:
-            status = http_status(error.code)
-            raise
-        except Exception as error:
-            status = getattr(error, "code", None) or HTTPStatus.INTERNAL_SERVER_ERROR
-            raise
-        finally:
-            took_s = trio.current_time() - began_at
-            self._metrics.answered("v1", operation, status, took_s)
-            if log.isEnabledFor(logging.INFO):
-                log.info("%s %s: status %d in %.1f ms", scope["method"], scope["path"], status, took_s * 1000)
+    def _answered(self, operation: Operation, scope: Scope, status: int, took_s: float) -> None:
+        self._metrics.answered("v1", operation, status, took_s)
+        if log.isEnabledFor(logging.INFO):
+            log.info("%s %s: status %d in %.1f ms", scope["method"], scope["path"], status, took_s * 1000)
 
     def page(self, method: str, path: str) -> Callable[[Handler], Handler]:
         """Make a handler a page or a probe: for anybody, and no operation of its own."""
@@ -181,6 +169,12 @@ class Endpoints:
             return handler
 
         return install
+
+
+def _status_of(error: Exception) -> int:
+    if isinstance(error, ServiceError):
+        return http_status(error.code)
+    return getattr(error, "code", None) or HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 async def _quarts_body() -> bytes:

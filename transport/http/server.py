@@ -65,9 +65,14 @@ class _Config(Config):
     def __init__(self, public_url: str) -> None:
         super().__init__()
         self._always = security_headers(public_url)
+        self._second, self._headers = 0, self._always
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        return [(b"date", format_date_time(time()).encode()), *self._always]
+        second = int(time())
+        if second != self._second:
+            self._second = second
+            self._headers = [(b"date", format_date_time(second).encode()), *self._always]
+        return self._headers
 
 
 class HttpServer:
