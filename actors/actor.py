@@ -42,7 +42,7 @@ class Actor(ABC, Generic[Body, Reply]):
         """
         message: Message[Body, Reply] = Message(body, deadline)
         self._mailbox.put(message)
-        return await message.reply(lambda: self._mailbox.remove(message))
+        return await message.reply(self._mailbox.remove)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve the mailbox for ever; to be run by a supervisor."""

@@ -75,7 +75,7 @@ class Coordinator:
         that is in no batch yet.
         """
         message = self._enter(work)
-        return cast(Outcome | BundleOutcome, await message.reply(lambda: self._withdraw(message)))
+        return cast(Outcome | BundleOutcome, await message.reply(self._withdraw))
 
     def tell(self, order: Order, listener: Listener) -> Transferring:
         """Have an order carried out without waiting: `listener` is told the outcome, where it becomes known.

@@ -17,7 +17,7 @@ import trio
 from actors.supervisor import Supervisor, print_tree
 from infra.local.interrupts import Interrupts
 
-COLLECT_AFTER = (2_000, 10, 10)
+COLLECT_AFTER = (50_000, 10, 10)
 """Objects made and not gone, and how often the younger generations, until the next is looked at."""
 
 
