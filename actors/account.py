@@ -36,7 +36,10 @@ class Transferring(Message[Order | Bundle, Any]):
 
     def can_go(self, holder: object) -> bool:
         """Whether each of its accounts is free, or leased to this holder already."""
-        return all(actor.holder is None or actor.holder is holder for actor in self.actors)
+        for actor in self.actors:  # noqa: SIM110 - `all` takes three times as long, once or twice for each transfer
+            if actor.holder is not None and actor.holder is not holder:
+                return False
+        return True
 
     def overtaken(self, actor: AccountActor) -> int:
         """How many later arrivals the actor has served before this one; negative while it is not its turn."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -35,7 +34,7 @@ class Mailbox(Generic[M]):
         self.capacity = capacity
         self.received = 0
         self.refused = 0
-        self._messages: OrderedDict[M, None] = OrderedDict()
+        self._messages: dict[M, None] = {}
         self._arrival: trio.lowlevel.ParkingLot | None = None
 
     def __len__(self) -> int:
@@ -70,7 +69,8 @@ class Mailbox(Generic[M]):
             self._arrival = trio.lowlevel.ParkingLot()
         while not self._messages:
             await self._arrival.park()
-        message, _ = self._messages.popitem(last=False)
+        message = next(iter(self._messages))
+        del self._messages[message]
         return message
 
     def statistics(self) -> MailboxStatistics:

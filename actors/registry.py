@@ -35,7 +35,7 @@ class AccountRegistry:
         self,
         *,
         mailbox_max: int = 5_000,
-        idle_max: int = 1_000,
+        idle_max: int = 10_000,
         intensity: RestartIntensity | None = None,
     ) -> None:
         self._mailbox_max = mailbox_max

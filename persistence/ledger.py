@@ -146,6 +146,12 @@ def array(values: Iterable[int]) -> str:
     return "{%s}" % ",".join(map(str, values))  # noqa: UP031 - braces are what it is about
 
 
+def text_array(values: Iterable[str]) -> str:
+    """Texts likewise, at least one."""
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return '{"%s"}' % '","'.join(escaped)  # noqa: UP031 - likewise
+
+
 def _transposed(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
@@ -171,8 +177,8 @@ def _posting(settlement: Settlement) -> list[Any]:
     heads = settlement.heads
     return [
         *map(array, numbers),
-        list(currencies),
-        list(creators),
+        text_array(currencies),
+        text_array(creators),
         *[at] * 4,
         array(heads),
         array(head.seq for head in heads.values()),
