@@ -38,7 +38,7 @@ class Operation(NamedTuple):
 
 def described() -> bytes:
     """The description of a service with the usual currencies, without a service."""
-    return description(endpoints(Anything(), Anything()).described, CURRENCIES)
+    return description(endpoints(Anything(), Anything(), Anything()).described, CURRENCIES)
 
 
 def operations(document: dict[str, Any]) -> list[Operation]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import trio
-from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from application.service import Service
 from domain.policy import Principal
@@ -14,7 +13,6 @@ from transport.answer import CLIENT_GONE
 from transport.asgi import Receive, Scope
 from transport.clients import client_of
 from transport.http.inbox import DISCONNECT
-from transport.http.limits import HttpLimits
 
 Read = Callable[[], Awaitable[bytes]]
 
@@ -63,17 +61,15 @@ def sent(scope: Scope, header: bytes) -> list[str]:
     return [value.decode("latin-1") for name, value in scope["headers"] if name == header]
 
 
-async def whole_body(receive: Receive, limits: HttpLimits) -> bytes:
-    """What was sent with a request; bounded as Quart would, with its errors."""
+async def whole_body(receive: Receive, size_max: int) -> bytes:
+    """What was sent with a request, of so many bytes at most; refused with Quart's error."""
     body = bytearray()
-    with trio.move_on_after(limits.body_s):
-        while True:
-            message = await receive()
-            if message["type"] == DISCONNECT:
-                raise ClientGone
-            body += message["body"]
-            if len(body) > limits.body_max_bytes:
-                raise RequestEntityTooLarge
-            if not message["more_body"]:
-                return bytes(body)
-    raise RequestTimeout
+    while True:
+        message = await receive()
+        if message["type"] == DISCONNECT:
+            raise ClientGone
+        body += message["body"]
+        if len(body) > size_max:
+            raise RequestEntityTooLarge
+        if not message["more_body"]:
+            return bytes(body)

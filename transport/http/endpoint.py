@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import trio
 from quart import Blueprint, Response, request
+from werkzeug.exceptions import RequestTimeout
 from werkzeug.routing import BaseConverter
 
 from application.service import Service
@@ -63,9 +64,10 @@ class UsernameConverter(BaseConverter):
 class Endpoints:
     """The routes on one service; each operation is one route at most."""
 
-    def __init__(self, service: Service, metrics: Metrics) -> None:
+    def __init__(self, service: Service, metrics: Metrics, limits: HttpLimits) -> None:
         self.service = service
         self._metrics = metrics
+        self._limits = limits
         self.blueprint = Blueprint("v1", __name__)
         self.described: list[Endpoint] = []
         self._short: dict[tuple[str, bytes], Way] = {}
@@ -88,28 +90,25 @@ class Endpoints:
         self.described.append(
             Endpoint(method, path, operation, takes, body_required, gives, status, query, moves_money)
         )
-        service, public = self.service, operation in PUBLIC
+        service, limits, public = self.service, self._limits, operation in PUBLIC
 
         def install(handler: Handler) -> Handler:
-            async def in_time(
-                answer: Awaitable[msgspec.Struct | Answer | None],
-            ) -> msgspec.Struct | Answer | None:
-                with trio.move_on_after(service.request_timeout_s):
-                    return await answer
-                raise DeadlineExceeded
-
             async def carry_out(scope: Scope, body: Read, arguments: dict[str, Any]) -> Answer:
                 principal = None
                 if not public:
                     principal = service.authenticator.principal(sent(scope, b"authorization"))
                 asked = Asked(service, scope, principal)
-                if takes is not None:
-                    raw = await body()
-                    arguments["body"] = schemas.decode(raw, takes) if raw or body_required else takes()
-                answer = _answer(await in_time(handler(asked, **arguments)), status)
-                if asked.replayed:
-                    answer.headers.append(REPLAYED)
-                return answer
+                late: Exception = RequestTimeout()
+                with trio.move_on_after(limits.body_s) as time:
+                    if takes is not None:
+                        raw = await body()
+                        arguments["body"] = schemas.decode(raw, takes) if raw or body_required else takes()
+                    late, time.deadline = DeadlineExceeded(), trio.current_time() + service.request_timeout_s
+                    answer = _answer(await handler(asked, **arguments), status)
+                    if asked.replayed:
+                        answer.headers.append(REPLAYED)
+                    return answer
+                raise late
 
             async def answer(scope: Scope, body: Read, arguments: dict[str, Any]) -> Answer:
                 began_at, status = trio.current_time(), CLIENT_GONE
@@ -133,7 +132,7 @@ class Endpoints:
 
         return install
 
-    def mounted(self, app: App, limits: HttpLimits) -> App:
+    def mounted(self, app: App) -> App:
         """The app with the short ways in front of it."""
         ways = self._short
 
@@ -143,7 +142,7 @@ class Endpoints:
                 await app(scope, receive, send)
                 return
             try:
-                answer = await way(scope, partial(whole_body, receive, limits), {})
+                answer = await way(scope, partial(whole_body, receive, self._limits.body_max_bytes), {})
             except ClientGone:
                 return
             except Exception as error:

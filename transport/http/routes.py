@@ -13,13 +13,14 @@ from transport.docs.openapi import description
 from transport.http import identity, ledger, schemas
 from transport.http.asked import Asked
 from transport.http.endpoint import Endpoints
+from transport.http.limits import HttpLimits
 from transport.http.problems import problem
 from transport.metrics import CONTENT_TYPE, Metrics
 
 
-def endpoints(service: Service, metrics: Metrics) -> Endpoints:
+def endpoints(service: Service, metrics: Metrics, limits: HttpLimits) -> Endpoints:
     """All of v1 on one service."""
-    endpoint = Endpoints(service, metrics)
+    endpoint = Endpoints(service, metrics, limits)
     identity.add_users(endpoint)
     identity.add_mailed_links(endpoint)
     identity.add_password_page(endpoint)

@@ -41,17 +41,17 @@ def create_app(
     limits = limits or HttpLimits()
     app = QuartTrio("transactions", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.body_max_bytes
-    app.config["BODY_TIMEOUT"] = limits.body_s
+    app.config["BODY_TIMEOUT"] = None  # of which `Endpoints` takes care
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.converters["username"] = UsernameConverter
-    endpoints = routes.endpoints(service, metrics)
+    endpoints = routes.endpoints(service, metrics, limits)
     app.register_blueprint(endpoints.blueprint)
     app.register_blueprint(docs.blueprint())
     app.register_error_handler(Exception, _told)
     served: App = app.asgi_app
     if gateway is not None:
         served = gateway.mounted(served)
-    app.asgi_app = with_cors(endpoints.mounted(served, limits), allowed_origins)  # type: ignore[method-assign, assignment]
+    app.asgi_app = with_cors(endpoints.mounted(served), allowed_origins)  # type: ignore[method-assign, assignment]
     return app
 
 
