@@ -327,7 +327,9 @@ def test_every_route_is_an_operation_or_a_page_for_everybody():
     app = create_app(Anything(), Anything())
     routes = {rule.endpoint.removeprefix("v1.") for rule in app.url_map.iter_rules()}
     assert routes - {operation.value for operation in set(Operation) - V2_ONLY} == PAGES
-    assert {each.operation for each in endpoints(Anything(), Anything(), Anything()).described} == set(Operation) - V2_ONLY
+    assert {each.operation for each in endpoints(Anything(), Anything(), Anything()).described} == set(
+        Operation
+    ) - V2_ONLY
 
 
 def test_every_method_is_an_operation():

@@ -174,9 +174,10 @@ class LlhttpConnection:
             piece = self._piece()
             if not piece:
                 break
+            before = len(found.body)
             self._feed(piece)
             # Extensions of chunks and trailers are for nobody here, and have an end.
-            self._silent = 0 if found.body else self._silent + len(piece)
+            self._silent = 0 if len(found.body) > before else self._silent + len(piece)
             if self._silent > self._head_max_bytes:
                 raise _refusal("a chunk says too much of itself", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if found.body:
