@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 
 import pytest
@@ -66,6 +67,29 @@ async def test_everything_that_waits_on_a_free_account_is_one_batch(nursery):
     assert bench.gather("other lane") == []
     bench.finish("lane", batch)
     assert pairs(bench.gather("other lane")) == [(1, 9)]
+
+
+@pytest.mark.parametrize("end", ["answered", "failed", "withdrawn"])
+async def test_nothing_of_a_transfer_is_left_for_the_collector(nursery, end):
+    async with trio.open_nursery() as askers:
+        bench = Bench(askers)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(100):
+                await bench.ask(1, 2)
+            if end == "answered":
+                bench.finish("lane", bench.gather("lane"))
+            elif end == "failed":
+                with bench.coordinator.leased("lane", bench.gather("lane")):
+                    pass
+            else:
+                askers.cancel_scope.cancel()
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(bench.outcomes) == (0 if end == "withdrawn" else 100)
+            assert gc.collect() < 100
+        finally:
+            gc.enable()
 
 
 async def test_a_cold_pair_goes_while_a_hot_account_is_leased(nursery):
