@@ -1,4 +1,4 @@
-"""Hypercorn's HTTP/1.1, made strict: what it takes, and what it says where no app has a say."""
+"""Hypercorn's HTTP/1.1 on llhttp: one request at a time, and what it says where no app has a say."""
 
 from __future__ import annotations
 
