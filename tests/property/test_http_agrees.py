@@ -33,6 +33,7 @@ PIECES = [
     b"Transfer-Encoding: chunked\r\n",
     b"Host: y\r\n",
     b"Connection: close\r\n",
+    b"Connection: Upgrade\r\nUpgrade: h2c\r\n",
 ]
 PADDED_SIZE = re.compile(rb"\n[0-9a-fA-F]+[ \t]+")
 """Blanks behind the size of a chunk: to us they change nothing, whatever follows; to h11 at a line's end."""

@@ -93,7 +93,8 @@ def test_the_next_request_waits_until_the_last_one_is_answered():
         (b"GET /a HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 1_000, 431),
         (CHUNKS.replace(b"e=f", b"e=" + b"f" * 1_000), 431),
         (CHUNKS.replace(b"T: u", b"T: " + b"u" * 1_000), 431),
-        (GET.replace(b"GET /a", b"CONNECT x:1"), 400),
+        (GET.replace(b"GET /a", b"CONNECT x:1"), 501),
+        (GET.replace(b"GET", b"CONNECT"), 501),
     ],
 )
 def test_what_is_refused_says_with_which_status(sent, status):

@@ -119,6 +119,8 @@ class LlhttpConnection:
         method, target, version = line.groups()
         if version not in (b"1.0", b"1.1"):
             raise _refusal("only HTTP/1.1 is spoken here")
+        if method == b"CONNECT":
+            raise _refusal("this is no proxy", HTTPStatus.NOT_IMPLEMENTED)
         if not path_of(target).startswith(b"/"):
             raise _refusal("the target must be a path")
         headers = self._headers(head)
