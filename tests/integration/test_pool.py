@@ -18,6 +18,7 @@ from persistence.faults import (
     StatementTimeout,
     UniqueViolation,
 )
+from persistence.ledger import array, text_array
 from persistence.pool import open_pool
 from tests.support.service import free_port
 
@@ -25,6 +26,16 @@ from tests.support.service import free_port
 async def value(connection, statement: str, parameters=None):
     cursor = await connection.execute(statement, parameters)
     return (await cursor.fetchone())[0]
+
+
+async def test_arrays_arrive_as_they_were_made(empty_database_url):
+    connection = await open_connection(empty_database_url)
+    numbers = [0, -1, 2**63 - 1, -(2**63)]
+    texts = ["alice", "NULL", "", " ", ",", "{}", '"', "\\", '\\"', "a\nb", "ü"]
+    assert await value(connection, "select %s::bigint[]", [array(numbers)]) == numbers
+    assert await value(connection, "select %s::bigint[]", [array([])]) == []
+    assert await value(connection, "select %s::text[]", [text_array(texts)]) == texts
+    connection.abandon()
 
 
 async def test_connection_runs_queries_pipelines_and_sets_its_session(empty_database_url):

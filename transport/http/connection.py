@@ -177,12 +177,10 @@ class HttpConnection:
         return False
 
     def _sent_at_once(self, data: bytes) -> bytes:
-        """What is left of it; mostly there is room for all, and nothing to wait for, with a deadline or without."""
+        """What is left of it: mostly there is room for all, and nothing to wait for. Failures are for who waits."""
         try:
             return data[os.write(self._stream.socket.fileno(), data) :]
-        except (
-            OSError
-        ):  # of which one is that there is no room, and the others are to be told by who waits for it
+        except OSError:
             return data
 
     async def _hang_up(self) -> None:
