@@ -142,8 +142,8 @@ def give_up() -> NoReturn:
 def freeze() -> None:
     """What start-up made stays; the collector need not look at it again.
 
-    Of what is made later nearly all goes without it (a transfer leaves it nothing), so it comes seldom: it would look at
-    everything that is in flight again and again (docs/decisions/0022).
+    Of what is made later nearly all goes without it (a transfer leaves it nothing), so it comes seldom: it would look
+    at everything that is in flight again and again (docs/decisions/0022).
     """
     gc.collect()
     gc.freeze()
