@@ -51,7 +51,7 @@ class LlhttpConnection:
         self._version = b"1.1"
         self._to_say: int | None = 0
         """Bytes that the answer still has; None when it has no length."""
-        self._chunks = False
+        self._is_bodyless = self._chunks = False
 
     # What comes
 
@@ -71,6 +71,12 @@ class LlhttpConnection:
                 event = self._body()
             elif state is h11.DONE and self._received:
                 return h11.PAUSED
+            if (
+                event is None
+                and self._ended
+                and (self._received if state is h11.IDLE else state is h11.SEND_BODY)
+            ):
+                raise _refusal("the request is not whole")
         except h11.RemoteProtocolError:
             self.their_state = h11.ERROR
             raise
@@ -109,8 +115,6 @@ class LlhttpConnection:
         if BAD_LINES.search(self._received, max(0, self._looked_at - 1)):
             raise _refusal("lines must end in CR LF, and be none another's continuation")
         self._looked_at = len(self._received)
-        if self._ended and self._received:
-            raise _refusal("the request is not whole")
 
     def _request(self, head: bytes) -> h11.Request:
         line = REQUEST_LINE.match(head)
@@ -189,8 +193,6 @@ class LlhttpConnection:
             event = END
             found.is_whole = False
             self.their_state = h11.DONE if self._keep_alive else h11.MUST_CLOSE
-        elif self._ended:
-            raise _refusal("the request is not whole")
         else:
             return None
         self.they_are_waiting_for_100_continue = False
@@ -223,27 +225,25 @@ class LlhttpConnection:
             return b""
         headers = list(headers)
         length = next((int(value) for name, value in headers if name == b"content-length"), None)
-        self._to_say, self._chunks = length, False
-        if status in BODYLESS:
-            self._to_say = 0
-        elif length is None and self._version == b"1.1":
+        self._is_bodyless = self._method == b"HEAD" or status in BODYLESS
+        self._to_say = 0 if self._is_bodyless else length
+        is_open = length is None and status not in BODYLESS
+        self._chunks = is_open and self._version == b"1.1" and not self._is_bodyless
+        if is_open and self._version == b"1.1":
             headers.append(CHUNKED)
-            self._chunks = self._method != b"HEAD"
-        elif length is None:
+        elif is_open:
             self._keep_alive = False
         if CLOSE in headers:
             self._keep_alive = False
         elif not self._keep_alive:
             headers.append(CLOSE)
-        if self._method == b"HEAD":
-            self._to_say = 0
         self.our_state = h11.SEND_BODY
         self.they_are_waiting_for_100_continue = False
         return _lines(b"HTTP/1.1 %d " % status, headers)
 
     def body(self, data: bytes) -> bytes:
-        """Go on with it."""
-        if not data or not self._may_say(h11.SEND_BODY) or self._method == b"HEAD":
+        """Go on with it; what has no body loses it here."""
+        if not data or not self._may_say(h11.SEND_BODY) or self._is_bodyless:
             return b""
         if self._chunks:
             return b"%x\r\n%b\r\n" % (len(data), data)

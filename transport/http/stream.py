@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 WAITING_MAX = 10
 """Messages that wait for an app which does not read."""
-BODYLESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 INTERNAL_ERROR: Message = {
     "type": "http.response.start",
     "status": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -54,7 +53,6 @@ class HttpStream:
         self._line = line
         self._inbox = Inbox(WAITING_MAX)
         self._begun = self._ended = False
-        self._bodyless = False
 
     async def handle(self, event: Event) -> None:
         """Take what has come of the request, or that its client is gone."""
@@ -84,12 +82,10 @@ class HttpStream:
             return
         if message["type"] == "http.response.start":
             self._begun = True
-            status = message["status"]
-            self._bodyless = self._scope["method"] == "HEAD" or status in BODYLESS
-            await self._line.head(status, message["headers"])
+            await self._line.head(message["status"], message["headers"])
             return
         data = message.get("body", b"")
-        if data and not self._bodyless:
+        if data:
             await self._line.body(data)
         if not message.get("more_body", False):
             self._ended = True
