@@ -393,7 +393,9 @@ WRONG = [*((wrong, "invalid_token") for wrong in INVALID), *((wrong, "token_expi
 
 @both_formats
 @both_typs
-@pytest.mark.parametrize(("changes", "code"), WRONG, ids=[str(wrong) for wrong, _ in WRONG])
+@pytest.mark.parametrize(
+    ("changes", "code"), WRONG, ids=[f"{number}-{'-'.join(wrong)}" for number, (wrong, _) in enumerate(WRONG)]
+)
 def test_a_genuine_token_with_wrong_claims_is_refused(bank, format_, typ, changes, code):
     assert presented(bank, typ, genuine(format_, typ, **changes)) == (code, code)
 
